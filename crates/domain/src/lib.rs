@@ -1,0 +1,37 @@
+//! Gatehouse's words as types.
+//!
+//! Everything here is pure: parsing, validation, the shapes that travel between browser, server and scripts, and the
+//! errors a person reads. The same code runs in the browser and on the server, so both say the same about the same input.
+//!
+//! **Parse, don't validate**: a [`Port`], [`HostName`] or [`ProxyName`] that exists is right.
+//!
+//! **Deliberately absent**: I/O, clocks, random numbers, and anything that does not build for `wasm32-unknown-unknown`.
+
+pub mod account;
+pub mod bypass;
+pub mod error;
+pub mod fields;
+pub mod host;
+pub mod list;
+pub mod proxy;
+pub mod report;
+pub mod secret;
+pub mod target;
+pub mod text;
+
+pub use account::{CompanyName, Email, NewPassword, PersonName, Role, SessionView, TokenName, TokenView};
+pub use bypass::{Bypass, BypassRule};
+pub use error::AppError;
+pub use fields::FieldErrors;
+pub use host::{HostName, Port};
+pub use list::{Page, ProxyQuery, ProxySort, SortField};
+pub use proxy::{
+    Authentication, CaPem, Credentials, ProxyForm, ProxyName, ProxyValues, ProxyView, Scheme, SecretInput, Timeout, UsedBy,
+    Username, Via,
+};
+pub use report::{Cause, LastTest, Stage, StageResult, StageStatus, TestEvent, TestReport};
+pub use secret::Secret;
+pub use target::TestTarget;
+
+/// A moment, UTC. On the wire RFC 3339 with milliseconds.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
