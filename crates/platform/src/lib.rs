@@ -1,0 +1,24 @@
+//! What Gatehouse does, apart from how it is stored, reached and shown.
+//!
+//! [`Platform`] has one method for each thing a person or a script can ask for. Each takes an [`Actor`] and works in the
+//! actor's company only. What it needs from outside stands in [`ports`] as traits: the database, the network. Server
+//! functions, REST handlers, form posts and the command line all call these methods, so they agree.
+//!
+//! **Deliberately absent**: SQL, HTTP, HTML, and any state that a second process would miss.
+
+pub mod access;
+pub mod keys;
+pub mod passwords;
+pub mod ports;
+pub mod proxies;
+
+mod config;
+mod ids;
+
+pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
+pub use config::Config;
+pub use ids::{CompanyId, PersonId, ProxyId, TokenId};
+pub use keys::{KeyRing, Sealed};
+pub use platform::Platform;
+
+mod platform;

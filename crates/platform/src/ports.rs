@@ -1,0 +1,332 @@
+//! What the use cases need from outside.
+//!
+//! Every method of a store that touches a company's things takes the company; the implementation puts it into every query.
+//! A conflict between two writers of the database itself is the implementation's to retry; it never reaches a use case.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gatehouse_domain::{
+    CompanyName, Email, LastTest, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, TestEvent, TestReport, TestTarget, Timestamp,
+    TokenName, UsedBy,
+};
+use tokio::sync::mpsc;
+
+use crate::{CompanyId, PersonId, ProxyId, Sealed, TokenId};
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Unique names: another one has this one.
+    #[error("the name is taken")]
+    NameTaken,
+    /// It is used.
+    #[error("in use")]
+    InUse(Vec<UsedBy>),
+    /// It has another version by now.
+    #[error("changed meanwhile, now version {0}")]
+    Changed(u64),
+    /// Not there, or not this company's.
+    #[error("not found")]
+    NotFound,
+    /// What was sealed was sealed under a key that is no longer the current one (somebody rotated it meanwhile).
+    #[error("the key was rotated meanwhile")]
+    KeyChanged,
+    /// A cursor that was not made by this store.
+    #[error("not a cursor")]
+    BadCursor,
+    /// The database can't be reached or is too busy.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// Anything else: a defect, or a damaged database.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A result from a store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A proxy setting as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProxyRecord {
+    /// Identifier.
+    pub id: ProxyId,
+    /// What was entered.
+    pub values: ProxyValues,
+    /// The password, sealed.
+    pub password: Option<Sealed>,
+    /// Whether the company's default is this one.
+    pub is_default: bool,
+    /// Starts at 1 and grows by one with every change of what was entered or of `is_default`.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When what was entered was last changed.
+    pub updated_at: Timestamp,
+    /// The last result of Test Connection.
+    pub last_test: Option<LastTest>,
+    /// Who uses it, directly or as the default.
+    pub used_by: Vec<UsedBy>,
+}
+
+/// What is written when a proxy setting is made or replaced.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProxyWrite {
+    /// What was entered.
+    pub values: ProxyValues,
+    /// The password, sealed under the current key; `None`: there is none.
+    pub password: Option<Sealed>,
+    /// Make it the company's default; `false` takes the default away if this was it.
+    pub is_default: bool,
+}
+
+/// Proxy settings.
+#[async_trait]
+pub trait ProxyStore: Send + Sync {
+    /// One page. `Page::next` is opaque, `query.cursor` is one of them.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`].
+    async fn list_proxies(&self, company: CompanyId, query: &ProxyQuery) -> StoreResult<Page<ProxyRecord>>;
+
+    /// One, or [`StoreError::NotFound`].
+    async fn proxy(&self, company: CompanyId, id: ProxyId) -> StoreResult<ProxyRecord>;
+
+    /// Makes one, and the default if asked, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], [`StoreError::KeyChanged`].
+    async fn create_proxy(&self, company: CompanyId, id: ProxyId, write: &ProxyWrite, now: Timestamp) -> StoreResult<ProxyRecord>;
+
+    /// Replaces what was entered if the version still is `version`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Changed`], [`StoreError::NameTaken`], [`StoreError::KeyChanged`], and
+    /// [`StoreError::InUse`] when it would take away a default that somebody uses.
+    async fn replace_proxy(&self, company: CompanyId, id: ProxyId, version: u64, write: &ProxyWrite, now: Timestamp) -> StoreResult<ProxyRecord>;
+
+    /// Deletes one. With `version`, only if it still has that one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Changed`], [`StoreError::InUse`] (also while it is the default and somebody uses the default).
+    async fn delete_proxy(&self, company: CompanyId, id: ProxyId, version: Option<u64>) -> StoreResult<()>;
+
+    /// Makes this one the default, or, with `None`, takes the default away. The last writer wins.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn set_default_proxy(&self, company: CompanyId, id: Option<ProxyId>) -> StoreResult<()>;
+
+    /// Keeps the result of a test if the setting still is there. Does not change its version.
+    async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest) -> StoreResult<()>;
+
+    /// Takes one of `limit` places for a running test of this company, or says when to come back. A place that was not
+    /// given back is free again after `lease`.
+    async fn take_test_slot(&self, company: CompanyId, limit: u8, lease: Duration, now: Timestamp) -> StoreResult<Result<TestSlot, Duration>>;
+
+    /// Gives a place back.
+    async fn release_test_slot(&self, slot: &TestSlot) -> StoreResult<()>;
+}
+
+/// A place among the running tests of a company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestSlot {
+    /// Whose.
+    pub company: CompanyId,
+    /// Which.
+    pub number: u8,
+    /// Told apart from a later holder of the same place.
+    pub holder: String,
+}
+
+/// Somebody who signs in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PersonRecord {
+    /// Identifier.
+    pub id: PersonId,
+    /// Where they belong.
+    pub company: CompanyId,
+    /// The company's name, for showing.
+    pub company_name: CompanyName,
+    /// E-mail, unique in the installation without regard to case.
+    pub email: Email,
+    /// Name.
+    pub name: PersonName,
+    /// What they may do.
+    pub role: Role,
+    /// The password's hash as a PHC string.
+    pub password_hash: String,
+}
+
+/// What is written when somebody is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PersonWrite {
+    /// Identifier.
+    pub id: PersonId,
+    /// E-mail.
+    pub email: Email,
+    /// Name.
+    pub name: PersonName,
+    /// What they may do.
+    pub role: Role,
+    /// The password's hash as a PHC string.
+    pub password_hash: String,
+}
+
+/// What `find_session` and `find_token` answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Authenticated {
+    /// Who.
+    pub person: PersonRecord,
+    /// For a session: when it ends unless it is used. For a token: `None`.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last noted as used.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// An API token as it is stored; never the token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenRecord {
+    /// Identifier.
+    pub id: TokenId,
+    /// What it is for.
+    pub name: TokenName,
+    /// The last four characters.
+    pub ends_with: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Companies, people, sessions, tokens, and who tried to come in.
+///
+/// Secrets of sessions, tokens and links arrive here as SHA-256 in hexadecimal (they are random, so no slow hash is needed).
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// Whether there is no company yet.
+    async fn is_empty(&self) -> StoreResult<bool>;
+
+    /// Notes the hash of the one set-up link, replacing an earlier one.
+    async fn put_setup_link(&self, hash: &str, expires_at: Timestamp) -> StoreResult<()>;
+
+    /// Whether this is the set-up link, not expired, and there still is no company.
+    async fn is_setup_link(&self, hash: &str, now: Timestamp) -> StoreResult<bool>;
+
+    /// The first company and its owner, in one transaction, only while there is no company. With `link`, only if that is
+    /// the set-up link, which is used up. [`StoreError::NotFound`] when the link is not right or a company exists.
+    async fn create_first_company(
+        &self, link: Option<&str>, company: CompanyId, name: &CompanyName, owner: &PersonWrite, now: Timestamp,
+    ) -> StoreResult<()>;
+
+    /// A company; [`StoreError::NameTaken`].
+    async fn create_company(&self, company: CompanyId, name: &CompanyName, now: Timestamp) -> StoreResult<()>;
+
+    /// A company by name without regard to case.
+    async fn company_by_name(&self, name: &CompanyName) -> StoreResult<Option<CompanyId>>;
+
+    /// All companies, oldest first.
+    async fn companies(&self) -> StoreResult<Vec<(CompanyId, CompanyName)>>;
+
+    /// Somebody; [`StoreError::NameTaken`] when the e-mail is, in whatever company.
+    async fn create_person(&self, company: CompanyId, person: &PersonWrite, now: Timestamp) -> StoreResult<()>;
+
+    /// Somebody by e-mail, without regard to case.
+    async fn person_by_email(&self, email: &Email) -> StoreResult<Option<PersonRecord>>;
+
+    /// A session.
+    async fn create_session(&self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp) -> StoreResult<()>;
+
+    /// Whose session this is, if it has not expired.
+    async fn find_session(&self, hash: &str, now: Timestamp) -> StoreResult<Option<Authenticated>>;
+
+    /// Notes the use of a session and when it ends now.
+    async fn touch_session(&self, hash: &str, now: Timestamp, expires_at: Timestamp) -> StoreResult<()>;
+
+    /// Ends a session; none there is no error.
+    async fn delete_session(&self, hash: &str) -> StoreResult<()>;
+
+    /// Deletes what has expired: sessions, sign-in attempts older than an hour.
+    async fn sweep(&self, now: Timestamp) -> StoreResult<()>;
+
+    /// An API token.
+    async fn create_token(&self, company: CompanyId, person: PersonId, hash: &str, token: &TokenRecord) -> StoreResult<()>;
+
+    /// Whose token this is.
+    async fn find_token(&self, hash: &str) -> StoreResult<Option<Authenticated>>;
+
+    /// Notes the use of a token.
+    async fn touch_token(&self, hash: &str, now: Timestamp) -> StoreResult<()>;
+
+    /// A person's tokens, newest first.
+    async fn tokens(&self, company: CompanyId, person: PersonId) -> StoreResult<Vec<TokenRecord>>;
+
+    /// Deletes a token of this person; [`StoreError::NotFound`].
+    async fn delete_token(&self, company: CompanyId, person: PersonId, id: TokenId) -> StoreResult<()>;
+
+    /// Counts an attempt to sign in before it is judged, so that many at once can't slip through. `Err(wait)` when the
+    /// account or the address already has `limit` attempts that failed or are open within `window`; then nothing is counted.
+    ///
+    /// Two processes may count at the same time: the implementation must not let more than `limit` through.
+    async fn begin_sign_in(
+        &self, account: &str, address: &str, limit: u16, window: Duration, now: Timestamp,
+    ) -> StoreResult<Result<String, Duration>>;
+
+    /// The attempt was right: it no longer counts.
+    async fn forget_sign_in(&self, attempt: &str) -> StoreResult<()>;
+}
+
+/// Which key sealed this database, and what it sealed.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// The identifier of the key that this database is sealed under; `None` in a new database.
+    async fn key_id(&self) -> StoreResult<Option<String>>;
+
+    /// Notes the key of a new database; does nothing when one is noted already.
+    async fn init_key_id(&self, key_id: &str) -> StoreResult<()>;
+
+    /// Makes `to` the current key if `from` is.
+    async fn swap_key_id(&self, from: &str, to: &str) -> StoreResult<()>;
+
+    /// Every sealed value that is not under the key `current`, a bounded number at a time; empty when there is none left.
+    async fn sealed_under_other_keys(&self, current: &str) -> StoreResult<Vec<SealedPlace>>;
+
+    /// Replaces a sealed value if it still is the old one.
+    async fn reseal(&self, place: &SealedPlace, new: &Sealed) -> StoreResult<()>;
+}
+
+/// Where a sealed value stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SealedPlace {
+    /// What it is bound to: the associated data it was sealed with. See [`crate::proxies::password_binding`].
+    pub binding: String,
+    /// The value.
+    pub sealed: Sealed,
+    /// The company.
+    pub company: CompanyId,
+    /// The proxy setting.
+    pub proxy: ProxyId,
+}
+
+/// What the test goes through: everything needed to speak to the proxy.
+#[derive(Debug, Clone)]
+pub struct TestSubject {
+    /// The setting; its bypass list is not looked at.
+    pub values: ProxyValues,
+    /// The password in the clear, for Basic.
+    pub password: Option<Secret>,
+}
+
+/// The network.
+#[async_trait]
+pub trait ConnectionTester: Send + Sync {
+    /// Walks the way through the proxy to the target and reports. Sends each event as it happens; a receiver that is gone
+    /// does not disturb. Never fails and never takes longer than the setting's timeout (plus what scheduling costs).
+    async fn test(&self, subject: &TestSubject, target: &TestTarget, events: mpsc::Sender<TestEvent>) -> TestReport;
+
+    /// Whether these certificates can be used for verification.
+    ///
+    /// # Errors
+    /// Which one can't, for the person who pasted it.
+    fn check_ca(&self, pem: &gatehouse_domain::CaPem) -> Result<(), String>;
+}

@@ -1,0 +1,355 @@
+//! Proxy settings: listing, making, changing, testing them; and re-sealing their passwords under a new key.
+
+use std::time::Duration;
+
+use gatehouse_domain::{
+    AppError, Authentication, LastTest, Page, ProxyForm, ProxyQuery, ProxyValues, ProxyView, Secret, SecretInput, TestEvent, TestReport,
+    TestTarget,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    Actor, CompanyId, Platform, ProxyId, Sealed,
+    platform::{internal, key_error, now, store_error},
+    ports::{ProxyRecord, ProxyWrite, StoreError, TestSlot, TestSubject},
+};
+
+/// How often a change is tried again when somebody else changed the same setting and the caller did not say which version
+/// they meant, or when the key was rotated in between.
+const ATTEMPTS: usize = 20;
+
+/// What a sealed password is bound to: the company, the setting and the place it was entered for. A password can't be
+/// opened for another host, port or scheme, even where a check was forgotten.
+#[must_use]
+pub fn password_binding(company: CompanyId, id: ProxyId, values: &ProxyValues) -> String {
+    format!("proxy_setting/{company}/{id}/password@{}", values.place())
+}
+
+impl Platform {
+    /// One page of the company's proxy settings.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] for a wrong cursor.
+    pub async fn list_proxies(&self, actor: &Actor, query: &ProxyQuery) -> Result<Page<ProxyView>, AppError> {
+        let page = self.proxies.list_proxies(actor.company, query).await.map_err(store_error)?;
+        Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
+    }
+
+    /// One proxy setting.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn proxy(&self, actor: &Actor, id: &str) -> Result<ProxyView, AppError> {
+        let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
+        self.proxies.proxy(actor.company, id).await.map(view).map_err(store_error)
+    }
+
+    /// Makes a proxy setting.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`], [`AppError::NameTaken`].
+    pub async fn create_proxy(&self, actor: &Actor, form: &ProxyForm) -> Result<ProxyView, AppError> {
+        actor.may_change()?;
+        let values = self.check(form.parse(false)?)?;
+        let id = ProxyId::new();
+        for _ in 0..ATTEMPTS {
+            let password = match (values.authentication, &form.password) {
+                (Authentication::Basic, SecretInput::Set(password)) => Some(self.seal(password, actor.company, id, &values)?),
+                _ => None,
+            };
+            let write = ProxyWrite { values: values.clone(), password, is_default: form.is_default };
+            match self.proxies.create_proxy(actor.company, id, &write, now()).await {
+                Err(StoreError::KeyChanged) => self.follow_key().await?,
+                Err(StoreError::NameTaken) => return Err(AppError::NameTaken(values.name.to_string())),
+                result => return result.map(view).map_err(store_error),
+            }
+        }
+        Err(AppError::Unavailable)
+    }
+
+    /// Replaces a proxy setting. With `version`, only if nobody changed it since.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`], [`AppError::NameTaken`], [`AppError::Changed`], [`AppError::NotFound`], [`AppError::InUse`].
+    pub async fn replace_proxy(&self, actor: &Actor, id: &str, version: Option<u64>, form: &ProxyForm) -> Result<ProxyView, AppError> {
+        actor.may_change()?;
+        let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
+        for _ in 0..ATTEMPTS {
+            let current = self.proxies.proxy(actor.company, id).await.map_err(store_error)?;
+            if let Some(version) = version
+                && version != current.version
+            {
+                return Err(AppError::Changed { version: current.version });
+            }
+            let values = self.check(form.parse(current.password.is_some())?)?;
+            let password = match (values.authentication, &form.password) {
+                (Authentication::Transparent, _) | (_, SecretInput::Clear) => None,
+                (_, SecretInput::Set(password)) => Some(self.seal(password, actor.company, id, &values)?),
+                (_, SecretInput::Keep) => self.kept(&current, &values)?.map(|sealed| self.rebind(actor.company, &current, &values, sealed)).transpose()?,
+            };
+            let write = ProxyWrite { values, password, is_default: form.is_default };
+            match self.proxies.replace_proxy(actor.company, id, current.version, &write, now()).await {
+                Err(StoreError::Changed(_)) if version.is_none() => {}
+                Err(StoreError::KeyChanged) => self.follow_key().await?,
+                Err(StoreError::NameTaken) => return Err(AppError::NameTaken(write.values.name.to_string())),
+                result => return result.map(view).map_err(store_error),
+            }
+        }
+        Err(AppError::Unavailable)
+    }
+
+    /// A copy under a new name, never the default. It leads to the same place, so the password may follow.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn duplicate_proxy(&self, actor: &Actor, id: &str) -> Result<ProxyView, AppError> {
+        actor.may_change()?;
+        let original = self.proxy(actor, id).await?;
+        let mut form = ProxyForm { is_default: false, ..original.to_form() };
+        if original.has_password {
+            let record = self.proxies.proxy(actor.company, ProxyId::parse(id).ok_or(AppError::NotFound)?).await.map_err(store_error)?;
+            form.password = self.open_password(actor.company, &record)?.map_or(SecretInput::Clear, SecretInput::Set);
+        } else {
+            form.password = SecretInput::Clear;
+        }
+        for number in 1..=100 {
+            let suffix = if number == 1 { " (copy)".to_string() } else { format!(" (copy {number})") };
+            let room = gatehouse_domain::ProxyName::MAX - suffix.chars().count();
+            form.name = original.name.chars().take(room).collect::<String>() + &suffix;
+            match self.create_proxy(actor, &form).await {
+                Err(AppError::NameTaken(_)) => {}
+                result => return result,
+            }
+        }
+        Err(AppError::NameTaken(form.name))
+    }
+
+    /// Deletes a proxy setting. With `version`, only if nobody changed it since.
+    ///
+    /// # Errors
+    /// [`AppError::InUse`], [`AppError::Changed`], [`AppError::NotFound`].
+    pub async fn delete_proxy(&self, actor: &Actor, id: &str, version: Option<u64>) -> Result<(), AppError> {
+        actor.may_change()?;
+        let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
+        self.proxies.delete_proxy(actor.company, id, version).await.map_err(store_error)
+    }
+
+    /// Makes this one the company's default.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn make_default_proxy(&self, actor: &Actor, id: &str) -> Result<ProxyView, AppError> {
+        actor.may_change()?;
+        let parsed = ProxyId::parse(id).ok_or(AppError::NotFound)?;
+        self.proxies.set_default_proxy(actor.company, Some(parsed)).await.map_err(store_error)?;
+        self.proxy(actor, id).await
+    }
+
+    /// Tests a saved setting and keeps the result. Events arrive while it happens.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::Invalid`] for the target, [`AppError::TooManyTests`].
+    pub async fn test_proxy(
+        &self, actor: &Actor, id: &str, target: Option<&str>, events: mpsc::Sender<TestEvent>,
+    ) -> Result<TestReport, AppError> {
+        actor.may_change()?;
+        let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
+        let record = self.proxies.proxy(actor.company, id).await.map_err(store_error)?;
+        let target = self.target(target)?;
+        let password = self.open_password(actor.company, &record)?;
+        let report = self.run_test(actor, TestSubject { values: record.values, password }, &target, events).await?;
+        let last = LastTest {
+            at: now(),
+            ok: report.ok,
+            cause: report.cause,
+            message: report.message.clone(),
+            ms: report.total_ms(),
+            target: report.target.clone(),
+            egress_ip: report.egress_ip.clone(),
+        };
+        self.proxies.record_proxy_test(actor.company, id, &last).await.map_err(store_error)?;
+        Ok(report)
+    }
+
+    /// Tests values that are not saved. With the identifier of a saved setting the stored password is used when none is
+    /// given, but only towards the place it was entered for.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`], [`AppError::NotFound`], [`AppError::TooManyTests`].
+    pub async fn test_draft(
+        &self, actor: &Actor, id: Option<&str>, form: &ProxyForm, target: Option<&str>, events: mpsc::Sender<TestEvent>,
+    ) -> Result<TestReport, AppError> {
+        actor.may_change()?;
+        let record = match id {
+            None => None,
+            Some(id) => {
+                let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
+                Some(self.proxies.proxy(actor.company, id).await.map_err(store_error)?)
+            }
+        };
+        let has_stored = record.as_ref().is_some_and(|r| r.password.is_some());
+        let values = self.check(form.parse_draft(has_stored)?)?;
+        let target = self.target(target)?;
+        let password = match (values.authentication, &form.password) {
+            (Authentication::Transparent, _) | (_, SecretInput::Clear) => None,
+            (_, SecretInput::Set(password)) => Some(password.clone()),
+            (_, SecretInput::Keep) => match &record {
+                Some(record) => {
+                    self.kept(record, &values)?;
+                    self.open_password(actor.company, record)?
+                }
+                None => None,
+            },
+        };
+        self.run_test(actor, TestSubject { values, password }, &target, events).await
+    }
+
+    async fn run_test(
+        &self, actor: &Actor, subject: TestSubject, target: &TestTarget, events: mpsc::Sender<TestEvent>,
+    ) -> Result<TestReport, AppError> {
+        // Longer than the test can take: what a process that died leaves behind is free again soon.
+        let lease = Duration::from_secs(u64::from(subject.values.timeout.seconds()) + 30);
+        let slot = match self.proxies.take_test_slot(actor.company, self.config.test_limit, lease, now()).await.map_err(store_error)? {
+            Ok(slot) => slot,
+            Err(wait) => return Err(AppError::TooManyTests { retry_after_s: wait.as_secs().clamp(1, 10) }),
+        };
+        let guard = SlotGuard { platform: self.clone(), slot: Some(slot) };
+        let report = self.tester.test(&subject, target, events).await;
+        guard.release().await;
+        Ok(report)
+    }
+
+    fn target(&self, target: Option<&str>) -> Result<TestTarget, AppError> {
+        match target.map(str::trim).filter(|t| !t.is_empty()) {
+            None => Ok(self.config.test_target.clone()),
+            Some(target) => TestTarget::parse(target).map_err(|why| AppError::invalid("target", why)),
+        }
+    }
+
+    /// What only the server can check of a setting.
+    fn check(&self, values: ProxyValues) -> Result<ProxyValues, AppError> {
+        if let Some(pem) = &values.ca_pem {
+            self.tester.check_ca(pem).map_err(|why| AppError::invalid("ca_pem", why))?;
+        }
+        Ok(values)
+    }
+
+    /// The stored password, if it may go where `values` lead.
+    fn kept(&self, current: &ProxyRecord, values: &ProxyValues) -> Result<Option<Sealed>, AppError> {
+        match &current.password {
+            Some(_) if current.values.place() != values.place() => Err(AppError::invalid(
+                "password",
+                "Enter the password again: the stored one was entered for another host, port or scheme and is not sent elsewhere.",
+            )),
+            sealed => Ok(sealed.clone()),
+        }
+    }
+
+    /// A kept password is sealed anew when the key was rotated since it was written, so that it never falls behind.
+    fn rebind(&self, company: CompanyId, current: &ProxyRecord, values: &ProxyValues, sealed: Sealed) -> Result<Sealed, AppError> {
+        if sealed.key_id() == self.keys.key_id() {
+            return Ok(sealed);
+        }
+        let password = self.keys.open(&sealed, &password_binding(company, current.id, &current.values)).map_err(key_error)?;
+        self.seal(&password, company, current.id, values)
+    }
+
+    fn seal(&self, password: &Secret, company: CompanyId, id: ProxyId, values: &ProxyValues) -> Result<Sealed, AppError> {
+        self.keys.seal(password, &password_binding(company, id, values)).map_err(key_error)
+    }
+
+    fn open_password(&self, company: CompanyId, record: &ProxyRecord) -> Result<Option<Secret>, AppError> {
+        let binding = password_binding(company, record.id, &record.values);
+        record.password.as_ref().map(|sealed| self.keys.open(sealed, &binding)).transpose().map_err(key_error)
+    }
+
+    /// Somebody rotated the key: take up the new one.
+    async fn follow_key(&self) -> Result<(), AppError> {
+        let id = self.key_store.key_id().await.map_err(store_error)?.unwrap_or_default();
+        if self.keys.select(&id) { Ok(()) } else { Err(internal(format!("the key {id} that seals this database is not in {}", self.keys.path().display()))) }
+    }
+
+    /// Makes a new key and seals everything under it. Whatever cuts it off, running it again finishes it. Returns how many
+    /// secrets were re-sealed.
+    ///
+    /// # Errors
+    /// [`AppError::Internal`] when a secret does not open or a file can't be written; then the old key still works.
+    pub async fn rotate_key(&self) -> Result<u64, AppError> {
+        let next = self.keys.begin_rotation().map_err(key_error)?;
+        let current = self.key_store.key_id().await.map_err(store_error)?.unwrap_or_default();
+        // From here on new secrets are sealed under the new key; what was sealed before still opens with the old one.
+        if current != next {
+            self.key_store.swap_key_id(&current, &next).await.map_err(store_error)?;
+        }
+        if !self.keys.select(&next) {
+            return Err(internal("the new key is gone"));
+        }
+        let mut count = 0;
+        loop {
+            let places = self.key_store.sealed_under_other_keys(&next).await.map_err(store_error)?;
+            if places.is_empty() {
+                break;
+            }
+            for place in places {
+                let secret = self.keys.open(&place.sealed, &place.binding).map_err(key_error)?;
+                let sealed = self.keys.seal(&secret, &place.binding).map_err(key_error)?;
+                self.key_store.reseal(&place, &sealed).await.map_err(store_error)?;
+                count += 1;
+            }
+        }
+        self.keys.finish_rotation().map_err(key_error)?;
+        Ok(count)
+    }
+}
+
+/// Gives a place among the running tests back, also when the one who waited for the test has gone.
+struct SlotGuard {
+    platform: Platform,
+    slot: Option<TestSlot>,
+}
+
+impl SlotGuard {
+    async fn release(mut self) {
+        if let Some(slot) = self.slot.take() {
+            give_back(&self.platform, &slot).await;
+        }
+    }
+}
+
+impl Drop for SlotGuard {
+    fn drop(&mut self) {
+        let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) else { return };
+        let platform = self.platform.clone();
+        runtime.spawn(async move { give_back(&platform, &slot).await });
+    }
+}
+
+async fn give_back(platform: &Platform, slot: &TestSlot) {
+    if let Err(error) = platform.proxies.release_test_slot(slot).await {
+        // It runs out by itself.
+        tracing::warn!(%error, "a place among the running tests was not given back");
+    }
+}
+
+fn view(record: ProxyRecord) -> ProxyView {
+    let ProxyRecord { id, values, password, is_default, version, created_at, updated_at, last_test, used_by } = record;
+    ProxyView {
+        id: id.to_string(),
+        name: values.name.to_string(),
+        host: values.host.to_string(),
+        port: values.port.get(),
+        scheme: values.scheme,
+        authentication: values.authentication,
+        username: values.username.map(|u| u.as_str().to_string()),
+        has_password: password.is_some(),
+        is_default,
+        bypass: values.bypass.to_strings(),
+        ca_pem: values.ca_pem.map(|p| p.as_str().to_string()),
+        timeout_s: values.timeout.seconds(),
+        created_at,
+        updated_at,
+        version,
+        last_test,
+        used_by,
+    }
+}
