@@ -1,0 +1,35 @@
+# Thin names over scripts/ and `cargo xtask`.
+.PHONY: help run build test test-unit test-e2e test-server check fmt bench setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: ## build what is not built and serve on http://127.0.0.1:3000 (settings: GATEHOUSE_…)
+	@scripts/run.sh
+
+build: ## build the browser side and the server
+	@scripts/build.sh
+
+test: ## all tests: Rust, bundle sizes, browser
+	@scripts/test.sh all
+
+test-unit: ## Rust tests alone (FILTER=word for some of them)
+	@scripts/test.sh unit
+
+test-e2e: ## browser tests alone (FILTER=word for some of them)
+	@scripts/test.sh e2e
+
+test-server: ## build a SurrealDB server, so that the store is tested against one too (15 minutes, once)
+	@scripts/test-server.sh
+
+check: ## formatting, clippy, arrows between crates, licences and advisories, shell scripts
+	@scripts/check.sh
+
+fmt: ## format the Rust code
+	@cargo fmt --all
+
+bench: ## time the list page with 100 rows against its budget
+	@scripts/bench.sh
+
+setup: ## fetch what building needs, build nothing
+	@scripts/setup.sh
