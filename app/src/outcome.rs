@@ -1,0 +1,22 @@
+//! What a form that was posted without JavaScript led to, shown again on the page it came from.
+//!
+//! A post that fails is answered with the page itself: what was typed stays, errors stand beside their fields. Passwords are
+//! never sent back.
+
+use std::collections::BTreeMap;
+
+use gatehouse_domain::{AppError, TestReport};
+use serde::{Deserialize, Serialize};
+
+/// See the module.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FormOutcome {
+    /// The fields as they were posted, without passwords.
+    pub values: BTreeMap<String, String>,
+    /// Why it was refused.
+    pub error: Option<AppError>,
+    /// The result of a connection test.
+    pub report: Option<TestReport>,
+    /// A new API token: the only time it is shown.
+    pub new_token: Option<String>,
+}
