@@ -5,7 +5,8 @@
 # network with only Debian's archive), Debian's own Rust with its library source takes over: one toolchain for server
 # and browser, or shared crates would be built twice. Prints what it does; does nothing when there is nothing to do.
 #
-# Writes $GATEHOUSE_CACHE/toolchain.env, which scripts/env.sh reads.
+# Writes $GATEHOUSE_CACHE/toolchain.env, which scripts/env.sh reads. GATEHOUSE_TOOLCHAIN=debian takes the second way at
+# once (with a GATEHOUSE_CACHE of its own, to try it beside the first).
 set -euo pipefail
 : "${GATEHOUSE_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/gatehouse}"
 target=wasm32-unknown-unknown
@@ -17,7 +18,9 @@ say() { printf '\033[1m[set-up]\033[0m %s\n' "$*"; }
 has_std() { # toolchain
   local dir
   dir=$(RUSTUP_TOOLCHAIN=$1 rustc --print target-libdir --target "$target" 2>/dev/null) || return 1
-  compgen -G "$dir/libstd-*.rlib" >/dev/null
+  compgen -G "$dir/libstd-*.rlib" >/dev/null || return 1
+  # One that we built is of no use to another compiler: Debian's may have been upgraded since.
+  [ ! -f "$dir/made-by" ] || [ "$(cat "$dir/made-by")" = "$(RUSTUP_TOOLCHAIN=$1 rustc --version)" ]
 }
 
 if [ -f "$env_file" ]; then
@@ -27,10 +30,26 @@ if [ -f "$env_file" ]; then
 fi
 
 command -v rustup >/dev/null || { say "rustup is missing: install it from your distribution or rustup's site, then run this again"; exit 1; }
-active=${RUSTUP_TOOLCHAIN:-$(rustup show active-toolchain | awk '{print $1; exit}')}
+active=${RUSTUP_TOOLCHAIN:-$(rustup show active-toolchain 2>/dev/null | awk '{print $1; exit}')}
 
-if has_std "$active" || { say "adding the target $target to $active"; timeout 300 rustup target add --toolchain "$active" "$target" >/dev/null 2>&1 && has_std "$active"; }; then
-  echo "export RUSTUP_TOOLCHAIN=$active" >"$env_file"
+keep() { # toolchain; one that the caller's environment names goes first
+  echo "export RUSTUP_TOOLCHAIN=\${RUSTUP_TOOLCHAIN:-$1}" >"$env_file"
+}
+
+add_target() {
+  say "adding the target $target to $active"
+  local impatient=()
+  if command -v timeout >/dev/null; then impatient=(timeout 300); fi
+  ${impatient[@]+"${impatient[@]}"} rustup target add --toolchain "$active" "$target" && has_std "$active"
+}
+
+if [ "${GATEHOUSE_TOOLCHAIN:-}" = debian ]; then
+  say "GATEHOUSE_TOOLCHAIN=debian: not asking rustup"
+elif [ -z "$active" ]; then
+  say "rustup has no toolchain yet: run 'rustup default stable', then run this again"
+  exit 1
+elif has_std "$active" || add_target; then
+  keep "$active"
   exit 0
 fi
 
@@ -44,7 +63,8 @@ if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 rustup toolchain link debian-web /usr
-host_bin=/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin
+rustc() { RUSTUP_TOOLCHAIN=debian-web command rustc "$@"; }
+host_bin=/usr/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
 as_root mkdir -p "$host_bin"
 as_root ln -sf /usr/bin/lld-22 "$host_bin/rust-lld"
 
@@ -65,11 +85,13 @@ crate-type = ["cdylib"]
 panic = "abort"
 TOML
   (cd "$work" && env -u CARGO_TARGET_DIR -u RUSTFLAGS RUSTUP_TOOLCHAIN=debian-web RUSTC_BOOTSTRAP=1 \
-    cargo build --quiet --release -Zbuild-std=std,panic_abort --target "$target")
-  lib=$(RUSTUP_TOOLCHAIN=debian-web rustc --print target-libdir --target "$target")
+    cargo build --release -Zbuild-std=std,panic_abort --target "$target")
+  lib=$(rustc --print target-libdir --target "$target")
+  as_root rm -rf "$lib"
   as_root mkdir -p "$lib"
   as_root cp "$work/target/$target"/release/deps/*.rlib "$lib/"
+  rustc --version | as_root tee "$lib/made-by" >/dev/null
 fi
 has_std debian-web || { say "the standard library for $target did not build"; exit 1; }
-echo "export RUSTUP_TOOLCHAIN=debian-web" >"$env_file"
-say "ready: $(RUSTUP_TOOLCHAIN=debian-web rustc --version), with $target"
+keep debian-web
+say "ready: $(rustc --version), with $target"
