@@ -21,6 +21,7 @@ cargo clippy -p frontend --target wasm32-unknown-unknown -- -D warnings
 
 step "Arrows between crates"
 cargo xtask arrows
+cargo xtask rebuilds
 
 step "Licences and advisories of dependencies"
 "$root/scripts/deny.sh"

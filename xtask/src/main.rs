@@ -7,6 +7,7 @@
 mod arrows;
 mod browser;
 mod precompress;
+mod rebuilds;
 mod site;
 mod sizes;
 mod workspace;
@@ -21,6 +22,7 @@ cargo xtask <what>
             each also compressed; does nothing when nothing changed
   sizes     hold what `browser` built to the budgets in xtask/budgets.toml
   arrows    hold the crates to the arrows of ARCHITECTURE.md (who may depend on whom)
+  rebuilds  make sure that the tests do not build SurrealDB a second time
   help      this text
 ";
 
@@ -41,6 +43,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["browser"] => browser::build(),
         ["sizes"] => sizes::check(),
         ["arrows"] => arrows::check(),
+        ["rebuilds"] => rebuilds::check(),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

@@ -19,10 +19,26 @@ struct Sizes<T> {
 
 type Budgets = BTreeMap<String, Sizes<Option<u64>>>;
 
+/// The kinds that have a budget here; the file's other tables are for other checks.
+fn budgets() -> Result<Budgets> {
+    let mut tables: toml::Table = toml::from_str(BUDGETS).context("xtask/budgets.toml")?;
+    let kinds = ["wasm", "js", "css", "first-load"];
+    let budget = |kind: &str| {
+        let table = tables
+            .remove(kind)
+            .with_context(|| format!("xtask/budgets.toml has no [{kind}]"))?;
+        let sizes = table
+            .try_into()
+            .with_context(|| format!("xtask/budgets.toml, [{kind}]"))?;
+        Ok((kind.to_owned(), sizes))
+    };
+    kinds.into_iter().map(budget).collect()
+}
+
 /// `cargo xtask sizes`.
 pub fn check() -> Result<()> {
     let workspace = Workspace::find()?;
-    let budgets: Budgets = toml::from_str(BUDGETS).context("xtask/budgets.toml")?;
+    let budgets = budgets()?;
     let sizes = measure(&workspace.site())?;
     let (table, over) = compare(&budgets, &sizes)?;
     print!("{table}");
@@ -114,9 +130,8 @@ mod tests {
 
     #[test]
     fn the_budgets_can_be_read() {
-        let budgets: Budgets = toml::from_str(BUDGETS).unwrap();
-        let kinds: Vec<&str> = budgets.keys().map(String::as_str).collect();
-        assert_eq!(kinds, ["css", "first-load", "js", "wasm"]);
+        let budgets = budgets().unwrap();
+        assert!(budgets.values().all(|budget| budget.brotli.is_some()));
     }
 
     #[test]
