@@ -17,7 +17,10 @@ type Features = BTreeMap<String, BTreeSet<String>>;
 /// `cargo xtask rebuilds`.
 pub fn check() -> Result<()> {
     let server = features(&["-p", "gatehouse-server", "-e", "normal,build"])?;
-    if !server.keys().any(|package| package.starts_with(&format!("{COSTLY} "))) {
+    if !server
+        .keys()
+        .any(|package| package.starts_with(&format!("{COSTLY} ")))
+    {
         println!("rebuilds: NOT CHECKED: the server does not use {COSTLY}");
         return Ok(());
     }
