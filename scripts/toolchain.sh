@@ -5,8 +5,8 @@
 # network with only Debian's archive), Debian's own Rust with its library source takes over: one toolchain for server
 # and browser, or shared crates would be built twice. Prints what it does; does nothing when there is nothing to do.
 #
-# Writes $GATEHOUSE_CACHE/toolchain.env, which scripts/env.sh reads. GATEHOUSE_TOOLCHAIN=debian takes the second way at
-# once (with a GATEHOUSE_CACHE of its own, to try it beside the first).
+# Writes $GATEHOUSE_CACHE/toolchain.env, which scripts/env.sh reads. Remove that file to choose
+# again. GATEHOUSE_TOOLCHAIN=debian takes the second way at once (with a GATEHOUSE_CACHE of its own, to try it).
 set -euo pipefail
 : "${GATEHOUSE_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/gatehouse}"
 target=wasm32-unknown-unknown
@@ -32,8 +32,8 @@ fi
 command -v rustup >/dev/null || { say "rustup is missing: install it from your distribution or rustup's site, then run this again"; exit 1; }
 active=${RUSTUP_TOOLCHAIN:-$(rustup show active-toolchain 2>/dev/null | awk '{print $1; exit}')}
 
-keep() { # toolchain; one that the caller's environment names goes first
-  echo "export RUSTUP_TOOLCHAIN=\${RUSTUP_TOOLCHAIN:-$1}" >"$env_file"
+keep() { # toolchain
+  echo "export RUSTUP_TOOLCHAIN=$1" >"$env_file"
 }
 
 add_target() {
