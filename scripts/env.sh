@@ -9,6 +9,14 @@ case ":$PATH:" in
   *":$root/node_modules/.bin:"*) ;;
   *) export PATH=$root/node_modules/.bin:$GATEHOUSE_CACHE/tools/bin:$PATH ;;
 esac
+# Cargo tells the crates of two checkouts apart by nothing but their files' times: in the older one it would take what was
+# built from the newer for its own. So whoever comes from another checkout than the last forgets our crates (not the
+# dependencies, which are what takes long).
+if [ "$(cat "$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$root" ]; then
+  rm -rf "$CARGO_TARGET_DIR"/{,*/}*/.fingerprint/{gatehouse,frontend,xtask}-*
+  mkdir -p "$CARGO_TARGET_DIR"
+  printf '%s\n' "$root" >"$CARGO_TARGET_DIR/checkout"
+fi
 # The name of the browser bundle, compiled into the server where cargo-leptos does not set it.
 export LEPTOS_OUTPUT_NAME=gatehouse
 # A real database server for the store's tests, where `make test-server` put one.
