@@ -1,1 +1,9 @@
-//! Pages.
+//! The pages, one module per area of the console.
+
+pub mod company;
+pub mod not_found;
+pub mod profile;
+pub mod setup;
+pub mod sign_in;
+#[cfg(debug_assertions)]
+pub mod styleguide;

@@ -1,0 +1,150 @@
+//! Tables that become cards on narrow screens.
+//!
+//! The style sheet turns rows into cards below 640 px. That takes the table's meaning away in some browsers, so the roles
+//! are written out.
+
+use leptos::prelude::*;
+
+use super::icon::{Icon, IconName};
+
+/// A table: `head` is a row of [`HeaderCell`]s and [`SortHeader`]s, the children are [`Row`]s of [`Cell`]s.
+#[component]
+pub fn DataTable(
+    /// What the table holds; read out, not shown.
+    #[prop(into)]
+    caption: String,
+    /// The header cells.
+    head: ViewFnOnce,
+    /// The rows.
+    children: Children,
+) -> impl IntoView {
+    view! {
+        <div class="table-wrap">
+            <table class="data-table" role="table">
+                <caption class="sr-only">{caption}</caption>
+                <thead role="rowgroup">
+                    <tr role="row">{head.run()}</tr>
+                </thead>
+                <tbody role="rowgroup">{children()}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+/// A row.
+#[component]
+pub fn Row(
+    /// Its cells.
+    children: Children,
+) -> impl IntoView {
+    view! { <tr role="row">{children()}</tr> }.into_any()
+}
+
+/// A cell. `label` is the column's name: cards show it before the content.
+#[component]
+pub fn Cell(
+    /// The column's name; empty for what needs none.
+    #[prop(optional)]
+    label: &'static str,
+    /// What names the row: shown as the card's title.
+    #[prop(optional)]
+    title: bool,
+    /// The row's buttons.
+    #[prop(optional)]
+    actions: bool,
+    /// Numbers: aligned to the right.
+    #[prop(optional)]
+    number: bool,
+    /// What it holds.
+    children: Children,
+) -> impl IntoView {
+    if title {
+        return view! {
+            <th role="rowheader" scope="row" class="cell-title" data-label=label>
+                {children()}
+            </th>
+        }
+        .into_any();
+    }
+    let class = match (actions, number) {
+        (true, _) => "cell-actions",
+        (false, true) => "cell-number",
+        (false, false) => "",
+    };
+    view! { <td role="cell" class=class data-label=label>{children()}</td> }.into_any()
+}
+
+/// The header of a column that can't be sorted by.
+#[component]
+pub fn HeaderCell(
+    /// The column's name.
+    label: &'static str,
+    /// Only read out: for the column of buttons.
+    #[prop(optional)]
+    hidden: bool,
+    /// Numbers: aligned to the right.
+    #[prop(optional)]
+    number: bool,
+) -> impl IntoView {
+    view! {
+        <th role="columnheader" scope="col" class=if number { "cell-number" } else { "" }>
+            <span class=if hidden { "sr-only" } else { "" }>{label}</span>
+        </th>
+    }
+    .into_any()
+}
+
+/// Whether a table is sorted by a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sorted {
+    /// By another one.
+    #[default]
+    No,
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+/// The header of a column that the table can be sorted by: a link, so that the order stands in the URL.
+#[component]
+pub fn SortHeader(
+    /// The column's name.
+    label: &'static str,
+    /// Where the list is in the other order.
+    #[prop(into)]
+    href: Signal<String>,
+    /// Whether the list is sorted by it now.
+    #[prop(into)]
+    sorted: Signal<Sorted>,
+    /// Numbers: aligned to the right.
+    #[prop(optional)]
+    number: bool,
+) -> impl IntoView {
+    view! {
+        <th
+            role="columnheader"
+            scope="col"
+            class=if number { "cell-number" } else { "" }
+            aria-sort=move || match sorted.get() {
+                Sorted::No => None,
+                Sorted::Ascending => Some("ascending"),
+                Sorted::Descending => Some("descending"),
+            }
+        >
+            <a class="sort-link" href=move || href.get() data-noscroll>
+                {label}
+                {move || {
+                    let name = match sorted.get() {
+                        Sorted::No => IconName::ChevronsUpDown,
+                        Sorted::Ascending => IconName::ChevronUp,
+                        Sorted::Descending => IconName::ChevronDown,
+                    };
+                    view! { <Icon name/> }
+                }}
+            </a>
+        </th>
+    }
+    .into_any()
+}

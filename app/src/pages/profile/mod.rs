@@ -1,0 +1,3 @@
+//! What belongs to the person who is signed in.
+
+pub mod tokens;
