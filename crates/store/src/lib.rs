@@ -1,0 +1,51 @@
+//! SurrealDB behind the platform's ports.
+//!
+//! [`Store::open`] opens a database (embedded, in memory, or a SurrealDB server over WebSocket), brings it to this program's
+//! migration, and gives a [`Store`], which implements [`ProxyStore`](gatehouse_platform::ports::ProxyStore),
+//! [`AccessStore`](gatehouse_platform::ports::AccessStore) and [`KeyStore`](gatehouse_platform::ports::KeyStore).
+//!
+//! # How it keeps its promises
+//!
+//! Every operation is **one statement**: a block that reads, decides and writes, and so one transaction. Transactions see
+//! a snapshot and are checked when they commit: two that wrote the same record, or one that wrote what the other read
+//! with `FOR UPDATE`, can't both commit. What was only searched for (a `WHERE` over a table) is not checked. So wherever a
+//! decision rests on something *not* being there, both sides write or lock one record that they share:
+//!
+//! | What must not happen | Where the two meet |
+//! |---|---|
+//! | two defaults in a company | `proxy_default:<company>`, one record |
+//! | a default that is deleted meanwhile | the setting: making it the default writes its version |
+//! | a use of a setting that is deleted meanwhile | the setting's `uses` |
+//! | a use of the default that is taken away meanwhile | the `uses` of `proxy_default` |
+//! | two first companies | `installation:main`, `companies` |
+//! | a password sealed under a key that is replaced meanwhile | `installation:main`, `key_id`, read with `FOR UPDATE` |
+//! | two settings, people or companies of one name | the unique index's entry |
+//! | more running tests than places | one record per place |
+//! | more sign-in attempts than the limit | one record per account and one per address |
+//!
+//! The loser of a conflict starts again from a new snapshot ([`connection`]); a use case never sees it.
+//!
+//! **Deliberately absent**: any decision about who may do what, and any state that a second process would miss.
+
+mod connection;
+mod cursor;
+mod folder;
+mod migrations;
+mod open;
+mod ports;
+mod queries;
+mod row;
+mod wal;
+
+pub use open::{OpenError, StoreConfig};
+pub use queries::proxy_use::{Consumer, UsedProxy};
+
+use std::sync::Arc;
+
+use connection::Connection;
+
+/// An open database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    connection: Arc<Connection>,
+}

@@ -1,0 +1,162 @@
+//! Numbered migrations: applied in order, each once, each in one transaction with the note that it was.
+
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use surrealdb::{
+    Error, Surreal,
+    engine::any::Any,
+    types::{QueryError, Value},
+};
+
+use crate::{connection::vars, open::OpenError, row::Row};
+
+struct Migration {
+    number: u32,
+    name: &'static str,
+    text: &'static str,
+}
+
+/// All there are. A migration that was released is never changed again: what it forgot is the next one's.
+const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    name: "foundation",
+    text: include_str!("../migrations/0001_foundation.surql"),
+}];
+
+/// How long other programs that start at the same time may keep this one from its turn.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The table of the notes. The only one that no migration makes.
+const TABLE: &str = "
+DEFINE TABLE IF NOT EXISTS migration TYPE NORMAL SCHEMAFULL;
+DEFINE FIELD IF NOT EXISTS number ON migration TYPE int READONLY ASSERT $value >= 1;
+DEFINE FIELD IF NOT EXISTS name ON migration TYPE string READONLY;
+DEFINE FIELD IF NOT EXISTS checksum ON migration TYPE string READONLY;
+DEFINE FIELD IF NOT EXISTS at ON migration TYPE datetime READONLY DEFAULT time::now();
+";
+
+/// Brings a database to the last migration of this program.
+pub(crate) async fn run(db: &Surreal<Any>) -> Result<(), OpenError> {
+    let begin = Instant::now();
+    loop {
+        let applied = applied(db).await?;
+        check(&applied)?;
+        let Some(next) = MIGRATIONS.iter().find(|migration| {
+            !applied
+                .iter()
+                .any(|(number, _)| *number == migration.number)
+        }) else {
+            return Ok(());
+        };
+        match apply(db, next).await {
+            Ok(()) => tracing::info!(number = next.number, name = next.name, "migration applied"),
+            // Another program applies it at the same time; look again.
+            Err(error) if is_race(&error) && begin.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(rand::random_range(10..200))).await;
+            }
+            Err(error) => {
+                return Err(OpenError::MigrationFailed {
+                    number: next.number,
+                    name: next.name.into(),
+                    why: error.to_string(),
+                });
+            }
+        }
+    }
+}
+
+/// Number and checksum of what was applied.
+async fn applied(db: &Surreal<Any>) -> Result<Vec<(u32, String)>, OpenError> {
+    let failed = |error: String| OpenError::Database(error);
+    let read = async |text: &str| db.query(text).await?.take::<Value>(0);
+    let info = read("INFO FOR DB")
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    let tables: Value = Row::new(info)
+        .and_then(|mut info| info.take("tables"))
+        .map_err(|error| failed(error.to_string()))?;
+    let tables: Vec<String> = match tables {
+        Value::Object(tables) => tables.into_inner().into_keys().collect(),
+        _ => Vec::new(),
+    };
+    if !tables.iter().any(|table| table == "migration") {
+        if let Some(other) = tables.first() {
+            return Err(failed(format!(
+                "it holds other tables ({other}), but none of Gatehouse's. Nothing was changed"
+            )));
+        }
+        return Ok(Vec::new());
+    }
+    let rows = read("SELECT number, checksum FROM migration ORDER BY number")
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    Row::list(rows)
+        .and_then(|rows| {
+            rows.into_iter()
+                .map(|mut row| Ok((row.take("number")?, row.take("checksum")?)))
+                .collect()
+        })
+        .map_err(|error| failed(error.to_string()))
+}
+
+fn check(applied: &[(u32, String)]) -> Result<(), OpenError> {
+    let known = MIGRATIONS.last().map_or(0, |last| last.number);
+    if let Some(found) = applied
+        .iter()
+        .map(|(number, _)| *number)
+        .max()
+        .filter(|found| *found > known)
+    {
+        return Err(OpenError::Newer { found, known });
+    }
+    for migration in MIGRATIONS {
+        if applied
+            .iter()
+            .any(|(number, sum)| *number == migration.number && *sum != checksum(migration.text))
+        {
+            return Err(OpenError::MigrationChanged {
+                number: migration.number,
+                name: migration.name.into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn apply(db: &Surreal<Any>, migration: &Migration) -> Result<(), Error> {
+    let Migration { number, name, text } = migration;
+    // CREATE fails where the note is there already: only one of two that try at once gets through.
+    let note = format!(
+        "CREATE migration:{number} SET number = $number, name = $name, checksum = $checksum"
+    );
+    let query = format!("BEGIN;\n{TABLE}\n{note};\n{text}\nCOMMIT;");
+    let vars = vars! { number: i64::from(*number), name: *name, checksum: checksum(text) };
+    let errors = db.query(query).bind(vars).await?.take_errors();
+    // Of a transaction that failed, every statement has an error; all but one say no more than that.
+    let told = |error: &Error| {
+        !matches!(
+            error.query_details(),
+            Some(QueryError::NotExecuted | QueryError::Cancelled)
+        )
+    };
+    let mut errors: Vec<_> = errors.into_iter().collect();
+    errors.sort_by_key(|(statement, error)| (!is_race(error), !told(error), *statement));
+    errors
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, error)| Err(error))
+}
+
+fn is_race(error: &Error) -> bool {
+    matches!(error.query_details(), Some(QueryError::TransactionConflict))
+        || error.is_already_exists()
+}
+
+fn checksum(text: &str) -> String {
+    // A checkout with other line ends is the same migration.
+    Sha256::digest(text.replace("\r\n", "\n").as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,441 @@
+//! Opening a database, and every way in which that can fail, in words for the operator.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use gatehouse_domain::Secret;
+use surrealdb::{
+    Error, Surreal,
+    engine::any::{self, Any},
+    opt::auth::{Credentials, Database, Namespace, Root, Signin},
+};
+
+use crate::{Store, connection::Connection, folder, migrations};
+
+const NAMESPACE: &str = "gatehouse";
+const DATABASE: &str = "gatehouse";
+
+/// How long a server may take to take a connection and a sign-in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `surrealkv://<folder>` (embedded; relative to the working folder), `mem://` (gone with the process), or
+    /// `ws(s)://host:port` (a SurrealDB server).
+    pub database: String,
+    /// For a server: a user of the root, the namespace or the database.
+    pub user: Option<String>,
+    /// For a server.
+    pub password: Option<Secret>,
+}
+
+impl StoreConfig {
+    /// A database without user and password.
+    #[must_use]
+    pub fn new(database: impl Into<String>) -> Self {
+        Self {
+            database: database.into(),
+            user: None,
+            password: None,
+        }
+    }
+
+    /// The folder of an embedded database, as it was written; `None` for the other kinds.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.database.strip_prefix("surrealkv://").map(Path::new)
+    }
+}
+
+/// Why a database was not opened. The message is for the operator; unless it says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Not an address of a database.
+    #[error(
+        "'{0}' does not name a database: use surrealkv://FOLDER, mem://, or ws://HOST:PORT or wss://HOST:PORT (with a user and a password)"
+    )]
+    Address(String),
+    /// Another process has it: the command line then goes through the running server.
+    #[error("the database in {} is in use by another process, most likely a running Gatehouse server", .0.display())]
+    Locked(PathBuf),
+    /// What is there is something else.
+    #[error("{} is not a Gatehouse database: {what}. Choose another folder, or one that does not exist yet. Nothing was changed", path.display())]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// It was a database once.
+    #[error("the database in {} is damaged: {what}. Nothing was overwritten. Keep a copy of the folder and restore a backup (gatehouse restore)", path.display())]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The system refuses.
+    #[error("{}: {what}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        what: String,
+    },
+    /// It belongs to a newer program.
+    #[error(
+        "This database was made by a newer Gatehouse (migration {found}; this program knows {known}). Start the newer program, or \
+         restore a backup from before the update. Nothing was changed"
+    )]
+    Newer {
+        /// The last migration of the database.
+        found: u32,
+        /// The last one of this program.
+        known: u32,
+    },
+    /// A migration that was applied is not the one that this program has.
+    #[error(
+        "Migration {number} ({name}) of this database is not the one that this program has: one of the two was changed after it \
+         was applied. Use the program that the database belongs to. Nothing was changed"
+    )]
+    MigrationChanged {
+        /// Which.
+        number: u32,
+        /// Its name in this program.
+        name: String,
+    },
+    /// A migration does not go through. It was taken back as a whole.
+    #[error("Migration {number} ({name}) failed and was taken back: {why}")]
+    MigrationFailed {
+        /// Which.
+        number: u32,
+        /// Its name.
+        name: String,
+        /// What the database said.
+        why: String,
+    },
+    /// No server answers.
+    #[error("the database server at {address} can't be reached: {why}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The server does not let us in.
+    #[error(
+        "the database server at {address} refuses the user and password (DATABASE_USER, DATABASE_PASSWORD): {why}"
+    )]
+    WrongCredentials {
+        /// Where.
+        address: String,
+        /// What the server said.
+        why: String,
+    },
+    /// Anything else that the database said.
+    #[error("the database can't be used: {0}")]
+    Database(String),
+}
+
+/// What [`StoreConfig::database`] names.
+#[derive(Clone)]
+pub(crate) enum Endpoint {
+    /// Absolute.
+    Folder(PathBuf),
+    Memory,
+    Remote {
+        url: String,
+        user: Option<String>,
+        password: Secret,
+    },
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "surrealkv://{}", path.display()),
+            Self::Memory => f.write_str("mem://"),
+            Self::Remote { url, .. } => f.write_str(url),
+        }
+    }
+}
+
+impl Endpoint {
+    fn parse(config: &StoreConfig) -> Result<Self, OpenError> {
+        let text = config.database.trim();
+        let wrong = || OpenError::Address(text.into());
+        match text.split_once("://") {
+            Some(("mem", "")) => Ok(Self::Memory),
+            Some(("surrealkv", folder)) if !folder.is_empty() => {
+                // The engine cuts the address at the first question mark, and takes a tilde for the home folder.
+                if folder.contains('?') || folder.starts_with('~') {
+                    return Err(wrong());
+                }
+                let path = std::path::absolute(folder).map_err(|error| OpenError::Io {
+                    path: folder.into(),
+                    what: error.to_string(),
+                })?;
+                Ok(Self::Folder(path))
+            }
+            // A password in an address ends up in process lists and logs.
+            Some(("ws" | "wss", host)) if !host.is_empty() && !host.contains(['@', '?', '#']) => {
+                Ok(Self::Remote {
+                    url: text.trim_end_matches('/').to_string(),
+                    user: config.user.clone().filter(|user| !user.is_empty()),
+                    password: config.password.clone().unwrap_or_default(),
+                })
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote { .. })
+    }
+
+    /// Connects, signs in, and selects the database.
+    pub(crate) async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
+        match self {
+            Self::Folder(path) => {
+                // `sync=every`: a commit is answered when it is on the disk. It is the engine's default; said here, an
+                // environment variable of the engine can't turn it off.
+                let db = any::connect(format!("surrealkv://{}?sync=every", path.display()))
+                    .await
+                    .map_err(|error| folder_error(path, &error))?;
+                select(&db)
+                    .await
+                    .map_err(|error| folder_error(path, &error))?;
+                Ok(db)
+            }
+            Self::Memory => {
+                let db = any::connect("mem://")
+                    .await
+                    .map_err(|error| OpenError::Database(error.to_string()))?;
+                select(&db)
+                    .await
+                    .map_err(|error| OpenError::Database(error.to_string()))?;
+                Ok(db)
+            }
+            Self::Remote {
+                url,
+                user,
+                password,
+            } => {
+                let unreachable = |why: String| OpenError::Unreachable {
+                    address: url.clone(),
+                    why,
+                };
+                let connect = async {
+                    let db = any::connect(url.as_str())
+                        .await
+                        .map_err(|error| unreachable(error.to_string()))?;
+                    if let Some(user) = user {
+                        sign_in(&db, user, password.expose())
+                            .await
+                            .map_err(|error| match error.is_connection() {
+                                true => unreachable(error.to_string()),
+                                false => OpenError::WrongCredentials {
+                                    address: url.clone(),
+                                    why: error.to_string(),
+                                },
+                            })?;
+                    }
+                    select(&db)
+                        .await
+                        .map_err(|error| match error.is_not_allowed() {
+                            true => OpenError::WrongCredentials {
+                                address: url.clone(),
+                                why: error.to_string(),
+                            },
+                            false => OpenError::Database(error.to_string()),
+                        })?;
+                    Ok(db)
+                };
+                match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+                    Ok(result) => result,
+                    Err(_) => Err(unreachable(format!(
+                        "no answer within {} s",
+                        CONNECT_TIMEOUT.as_secs()
+                    ))),
+                }
+            }
+        }
+    }
+}
+
+/// Signs in as a user of the root, the namespace or the database, whichever it is.
+async fn sign_in(db: &Surreal<Any>, user: &str, password: &str) -> Result<(), Error> {
+    async fn attempt(
+        db: &Surreal<Any>,
+        credentials: impl Credentials<Signin>,
+    ) -> Result<(), Error> {
+        db.signin(credentials).await.map(drop)
+    }
+    let (username, password) = (user.to_string(), password.to_string());
+    let (namespace, database) = (NAMESPACE.to_string(), DATABASE.to_string());
+    let first = match attempt(
+        db,
+        Root {
+            username: username.clone(),
+            password: password.clone(),
+        },
+    )
+    .await
+    {
+        Err(error) if !error.is_connection() => error,
+        other => return other,
+    };
+    let as_namespace = Namespace {
+        namespace: namespace.clone(),
+        username: username.clone(),
+        password: password.clone(),
+    };
+    if attempt(db, as_namespace).await.is_ok() {
+        return Ok(());
+    }
+    if attempt(
+        db,
+        Database {
+            namespace,
+            database,
+            username,
+            password,
+        },
+    )
+    .await
+    .is_ok()
+    {
+        return Ok(());
+    }
+    Err(first)
+}
+
+/// Selects the namespace and the database, and makes them where they are not there yet.
+async fn select(db: &Surreal<Any>) -> Result<(), Error> {
+    // A user of the database alone may not define either; then both are there, or selecting them says so.
+    let _ = db
+        .query(format!("DEFINE NAMESPACE IF NOT EXISTS {NAMESPACE}"))
+        .await?
+        .check();
+    let _ = db
+        .query(format!(
+            "USE NS {NAMESPACE}; DEFINE DATABASE IF NOT EXISTS {DATABASE}"
+        ))
+        .await?
+        .check();
+    db.use_ns(NAMESPACE).use_db(DATABASE).await.map(drop)
+}
+
+fn folder_error(path: &Path, error: &Error) -> OpenError {
+    let what = error.to_string();
+    let path = path.to_path_buf();
+    if what.contains("already locked by another process") {
+        return OpenError::Locked(path);
+    }
+    let of_the_system = [
+        "Permission denied",
+        "No space left",
+        "Read-only file system",
+        "Too many open files",
+        "Disk quota",
+    ];
+    if of_the_system.iter().any(|known| what.contains(known)) {
+        return OpenError::Io { path, what };
+    }
+    OpenError::Damaged { path, what }
+}
+
+impl Store {
+    /// Opens a database and brings it to this program's migration.
+    ///
+    /// A folder that holds something else, or a damaged database, is found out before anything is written to it.
+    ///
+    /// # Errors
+    /// [`OpenError`], each for the operator.
+    pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        let endpoint = Endpoint::parse(config)?;
+        if let Endpoint::Folder(path) = &endpoint {
+            let path = path.clone();
+            match tokio::task::spawn_blocking(move || folder::prepare(&path)).await {
+                Ok(result) => result?,
+                Err(error) => return Err(OpenError::Database(error.to_string())),
+            }
+        }
+        // In a task of its own: the engine may panic on files it did not expect, and that is an answer too.
+        let task = tokio::spawn({
+            let endpoint = endpoint.clone();
+            async move {
+                let db = endpoint.connect().await?;
+                migrations::run(&db).await?;
+                Ok(db)
+            }
+        });
+        let db = match (task.await, &endpoint) {
+            (Ok(result), _) => result?,
+            (Err(error), Endpoint::Folder(path)) if error.is_panic() => {
+                return Err(OpenError::Damaged {
+                    path: path.clone(),
+                    what: "the database engine can't read its files".into(),
+                });
+            }
+            (Err(error), _) => return Err(OpenError::Database(error.to_string())),
+        };
+        Ok(Self {
+            connection: Arc::new(Connection::new(endpoint, db)),
+        })
+    }
+
+    /// Closes the database for all clones, and, for a folder, waits until another process can open it. Queries that run
+    /// come to their end; later ones answer that the store is unavailable.
+    ///
+    /// Nothing is lost without it: what was acknowledged is on the disk.
+    pub async fn close(&self) {
+        self.connection.close().await;
+        if let Endpoint::Folder(path) = self.connection.endpoint() {
+            let begin = Instant::now();
+            while folder::is_locked(path) && begin.elapsed() < Duration::from_secs(30) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let parse = |text: &str| {
+            Endpoint::parse(&StoreConfig::new(text)).map(|endpoint| format!("{endpoint:?}"))
+        };
+        let here = std::env::current_dir().expect("a folder");
+        assert_eq!(
+            parse("surrealkv://data/x.db").expect("right"),
+            format!("surrealkv://{}/data/x.db", here.display())
+        );
+        assert_eq!(
+            parse("surrealkv:///data/x.db").expect("right"),
+            "surrealkv:///data/x.db"
+        );
+        assert_eq!(parse("ws://db:8000/").expect("right"), "ws://db:8000");
+        for bad in [
+            "",
+            "surrealkv://",
+            "mem",
+            "mem://x",
+            "http://db:8000",
+            "ws://",
+            "ws://u:p@db",
+            "surrealkv://a?sync=never",
+            "rocksdb://x",
+        ] {
+            assert!(matches!(parse(bad), Err(OpenError::Address(_))), "{bad}");
+        }
+    }
+}
