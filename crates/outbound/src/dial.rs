@@ -1,0 +1,215 @@
+//! Names become addresses, addresses become connections.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use gatehouse_domain::{HostName, Port};
+use tokio::net::TcpStream;
+
+/// How long one attempt is left alone before the next address is tried beside it (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Addresses beyond this many are not tried: no proxy needs them, and a hostile name server could list thousands.
+pub(crate) const MAX_ADDRESSES: usize = 16;
+
+/// Why a name has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResolveError {
+    /// The name servers say there is none.
+    Unknown,
+    /// The name servers did not say.
+    NoAnswer,
+}
+
+/// The addresses of a host, in the order to try them; a literal address at once. Names are looked up as the machine does
+/// (hosts file, search domains, name servers), because that is what every other program there does.
+pub(crate) async fn resolve(host: &HostName, port: Port) -> Result<Vec<SocketAddr>, ResolveError> {
+    if let Some(address) = host.address() {
+        return Ok(vec![SocketAddr::new(address, port.get())]);
+    }
+    match tokio::net::lookup_host((host.ascii(), port.get())).await {
+        Ok(found) => {
+            let mut addresses: Vec<SocketAddr> = Vec::new();
+            for address in found {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            if addresses.is_empty() {
+                return Err(ResolveError::Unknown);
+            }
+            let mut addresses = interleave(addresses);
+            addresses.truncate(MAX_ADDRESSES);
+            Ok(addresses)
+        }
+        // EAI_AGAIN has no kind of its own in the standard library; its words are glibc's and musl's.
+        Err(error) if error.to_string().contains("emporary failure") || error.to_string().contains("Try again") => {
+            Err(ResolveError::NoAnswer)
+        }
+        Err(_) => Err(ResolveError::Unknown),
+    }
+}
+
+/// Alternates the address families, beginning with the one the system prefers (RFC 8305, section 4), so that a family that
+/// leads nowhere costs one stagger and not one for each of its addresses.
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut preferred, mut other): (VecDeque<_>, VecDeque<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let mut ordered = Vec::with_capacity(preferred.len() + other.len());
+    while !preferred.is_empty() || !other.is_empty() {
+        ordered.extend(preferred.pop_front());
+        ordered.extend(other.pop_front());
+    }
+    ordered
+}
+
+/// Why one address could not be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DialError {
+    /// The machine there says that nothing listens on this port.
+    Refused,
+    /// There is no way to that machine, or something on the way says so.
+    Unreachable,
+    /// The system gave up waiting.
+    TimedOut,
+    /// This machine does not permit it: a local firewall.
+    NotPermitted,
+    /// This machine could not: out of sockets or ports.
+    Local,
+}
+
+impl DialError {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Self::Refused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Self::Unreachable,
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::PermissionDenied => Self::NotPermitted,
+            _ => Self::Local,
+        }
+    }
+}
+
+/// Connects to the first address that answers: each next one is tried when the last failed, or did not answer for
+/// [`STAGGER`] (RFC 8305). The first to connect wins; dropping the future drops all attempts.
+///
+/// # Errors
+/// Each address with what it met, in the order in which they failed.
+pub(crate) async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Vec<(IpAddr, DialError)>> {
+    race(addresses, |address| async move {
+        let stream = TcpStream::connect(address).await.map_err(|error| DialError::of(&error))?;
+        // Small messages back and forth: waiting to fill a packet would only add latency.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    })
+    .await
+}
+
+async fn race<T, F>(addresses: &[SocketAddr], connect: impl Fn(SocketAddr) -> F) -> Result<(T, SocketAddr), Vec<(IpAddr, DialError)>>
+where
+    F: Future<Output = Result<T, DialError>>,
+{
+    let mut waiting = addresses.iter().copied();
+    let mut running = FuturesUnordered::new();
+    let mut failed = Vec::new();
+    loop {
+        let started = waiting.next().inspect(|&address| {
+            let attempt = connect(address);
+            running.push(async move { (address, attempt.await) });
+        });
+        if started.is_none() && running.is_empty() {
+            return Err(failed);
+        }
+        let outcome = if waiting.len() == 0 {
+            running.next().await
+        } else {
+            tokio::time::timeout(STAGGER, running.next()).await.unwrap_or_default()
+        };
+        match outcome {
+            Some((address, Ok(connected))) => return Ok((connected, address)),
+            Some((address, Err(error))) => failed.push((address.ip(), error)),
+            None => {}
+        }
+    }
+}
+
+/// The one that tells most of several.
+pub(crate) fn worst(failed: &[(IpAddr, DialError)]) -> DialError {
+    [DialError::Refused, DialError::TimedOut, DialError::NotPermitted, DialError::Unreachable]
+        .into_iter()
+        .find(|kind| failed.iter().any(|(_, error)| error == kind))
+        .unwrap_or(DialError::Local)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn addresses(all: &[&str]) -> Vec<SocketAddr> {
+        all.iter().map(|a| SocketAddr::new(a.parse().expect(a), 1)).collect()
+    }
+
+    #[test]
+    fn families_alternate_beginning_with_the_preferred() {
+        assert_eq!(
+            interleave(addresses(&["2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1"])),
+            addresses(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"])
+        );
+        assert_eq!(interleave(addresses(&["192.0.2.1", "2001:db8::1"])), addresses(&["192.0.2.1", "2001:db8::1"]));
+    }
+
+    /// Runs a race where each address behaves as told: (milliseconds, result). Says who won or why not, when each attempt
+    /// began, and how long it took.
+    async fn run(behaviour: &[(u64, Result<(), DialError>)]) -> (Result<usize, Vec<DialError>>, Vec<u64>, u64) {
+        let all: Vec<SocketAddr> = (0..behaviour.len()).map(|n| SocketAddr::new([192, 0, 2, n as u8].into(), 1)).collect();
+        let begun = tokio::time::Instant::now();
+        let starts = Mutex::new(Vec::new());
+        let outcome = race(&all, |address| {
+            starts.lock().unwrap().push(begun.elapsed().as_millis() as u64);
+            let (ms, result) = behaviour[all.iter().position(|a| *a == address).unwrap()];
+            async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                result
+            }
+        })
+        .await;
+        let outcome = outcome
+            .map(|((), winner)| all.iter().position(|a| *a == winner).unwrap())
+            .map_err(|failed| failed.into_iter().map(|(_, error)| error).collect());
+        (outcome, starts.into_inner().unwrap(), begun.elapsed().as_millis() as u64)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_staggered_and_the_first_to_connect_wins() {
+        let hour = 3_600_000;
+        assert_eq!(run(&[(10, Ok(())), (10, Ok(()))]).await, (Ok(0), vec![0], 10));
+        assert_eq!(run(&[(hour, Ok(())), (10, Ok(()))]).await, (Ok(1), vec![0, 250], 260));
+        assert_eq!(run(&[(300, Ok(())), (100, Ok(()))]).await, (Ok(0), vec![0, 250], 300));
+        assert_eq!(run(&[(20, Err(DialError::Refused)), (10, Ok(()))]).await, (Ok(1), vec![0, 20], 30));
+        assert_eq!(
+            run(&[(hour, Ok(())), (20, Err(DialError::Unreachable)), (10, Ok(()))]).await,
+            (Ok(2), vec![0, 250, 270], 280)
+        );
+        assert_eq!(
+            run(&[(20, Err(DialError::Unreachable)), (10, Err(DialError::Refused))]).await,
+            (Err(vec![DialError::Unreachable, DialError::Refused]), vec![0, 20], 30)
+        );
+        assert_eq!(run(&[]).await, (Err(vec![]), vec![], 0));
+    }
+
+    #[test]
+    fn the_telling_failure_is_chosen() {
+        let at = |error| (IpAddr::from([192, 0, 2, 1]), error);
+        assert_eq!(worst(&[at(DialError::Unreachable), at(DialError::Refused)]), DialError::Refused);
+        assert_eq!(worst(&[at(DialError::Unreachable), at(DialError::TimedOut)]), DialError::TimedOut);
+        assert_eq!(worst(&[]), DialError::Local);
+    }
+}

@@ -1,0 +1,219 @@
+//! Which addresses may be dialled.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Which addresses this installation connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressPolicy {
+    /// All: an on-premise installation serves one company, whose proxies stand in its own network.
+    #[default]
+    AllowAll,
+    /// Only those that are reached over the public internet: a cloud installation must not be made to look into the
+    /// network that it stands in.
+    PublicOnly,
+}
+
+impl AddressPolicy {
+    /// Whether this address may be dialled.
+    ///
+    /// Vet the very address that is dialled, right before dialling: a name that was public a moment ago may have another
+    /// address by now.
+    #[must_use]
+    pub fn allows(self, address: IpAddr) -> bool {
+        match self {
+            Self::AllowAll => true,
+            Self::PublicOnly => is_public(address),
+        }
+    }
+}
+
+/// IPv4 networks that are not public: the IANA special-purpose registry (RFC 6890 and its updates), multicast, and the one
+/// public address by which a large cloud serves its own machines.
+const CLOSED_V4: &[(Ipv4Addr, u32)] = &[
+    (Ipv4Addr::new(0, 0, 0, 0), 8),         // this network, RFC 791
+    (Ipv4Addr::new(10, 0, 0, 0), 8),        // private, RFC 1918
+    (Ipv4Addr::new(100, 64, 0, 0), 10),     // carrier-grade NAT, RFC 6598
+    (Ipv4Addr::new(127, 0, 0, 0), 8),       // loopback, RFC 1122
+    (Ipv4Addr::new(168, 63, 129, 16), 32),  // Azure's own services
+    (Ipv4Addr::new(169, 254, 0, 0), 16),    // link-local, RFC 3927; metadata services
+    (Ipv4Addr::new(172, 16, 0, 0), 12),     // private, RFC 1918
+    (Ipv4Addr::new(192, 0, 0, 0), 24),      // protocol assignments, RFC 6890
+    (Ipv4Addr::new(192, 0, 2, 0), 24),      // documentation, RFC 5737
+    (Ipv4Addr::new(192, 88, 99, 0), 24),    // 6to4 relays, RFC 7526
+    (Ipv4Addr::new(192, 168, 0, 0), 16),    // private, RFC 1918
+    (Ipv4Addr::new(198, 18, 0, 0), 15),     // benchmarks, RFC 2544
+    (Ipv4Addr::new(198, 51, 100, 0), 24),   // documentation, RFC 5737
+    (Ipv4Addr::new(203, 0, 113, 0), 24),    // documentation, RFC 5737
+    (Ipv4Addr::new(224, 0, 0, 0), 4),       // multicast, RFC 5771
+    (Ipv4Addr::new(240, 0, 0, 0), 4),       // reserved, RFC 1112; broadcast
+];
+
+/// IPv6 networks inside global unicast (2000::/3) that are not public. Everything outside of it is closed anyway: loopback,
+/// unspecified, link-local, unique local (and with it `fd00:ec2::254`), multicast, NAT64 (64:ff9b::/96, 64:ff9b:1::/48),
+/// IPv4-compatible, discard, segment routing.
+const CLOSED_V6: &[(Ipv6Addr, u32)] = &[
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),      // protocol assignments, RFC 2928: Teredo, ORCHID, benchmarks
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),  // documentation, RFC 3849
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),      // 6to4, RFC 3056: leads to any IPv4 address
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),      // documentation, RFC 9637
+];
+
+/// Whether this address belongs to the public internet.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            // ::ffff:10.0.0.1 is dialled as 10.0.0.1.
+            Some(mapped) => is_public_v4(mapped),
+            None => is_public_v6(address),
+        },
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let bits = address.to_bits();
+    !CLOSED_V4.iter().any(|(net, prefix)| (bits ^ net.to_bits()) >> (32 - prefix) == 0)
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let bits = address.to_bits();
+    let global_unicast = bits >> 125 == 0b001;
+    global_unicast && !CLOSED_V6.iter().any(|(net, prefix)| (bits ^ net.to_bits()) >> (128 - prefix) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn public(address: &str) -> bool {
+        AddressPolicy::PublicOnly.allows(address.parse().expect(address))
+    }
+
+    #[test]
+    fn public_addresses_pass() {
+        for address in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "::ffff:8.8.8.8",
+            "2606:4700:4700::1111",
+            "2a00:1450:4001::1",
+            "2001:200::1",
+            "2003::1",
+        ] {
+            assert!(public(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn everything_else_does_not() {
+        for address in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "10.255.255.255",
+            "100.64.0.1",
+            "100.100.100.200",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.255",
+            "168.63.129.16",
+            "169.254.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::8.8.8.8",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "64:ff9b::808:808",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "2001:10::1",
+            "2001:20::1",
+            "2001:db8::1",
+            "2002:7f00:1::1",
+            "2002:808:808::1",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "ffff::1",
+        ] {
+            assert!(!public(address), "{address}");
+            assert!(AddressPolicy::AllowAll.allows(address.parse().expect(address)), "{address}");
+        }
+    }
+
+    proptest! {
+        /// However an IPv4 address is dressed, it is judged as itself or refused.
+        #[test]
+        fn no_dress_opens_a_closed_address(bits: u32) {
+            let v4 = Ipv4Addr::from_bits(bits);
+            let [a, b] = [(bits >> 16) as u16, (bits & 0xffff) as u16];
+            let policy = AddressPolicy::PublicOnly;
+            prop_assert_eq!(policy.allows(v4.into()), policy.allows(v4.to_ipv6_mapped().into()));
+            for dressed in [
+                Ipv6Addr::new(0, 0, 0, 0, 0, 0, a, b),
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, a, b),
+                Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, a, b),
+                Ipv6Addr::new(0x2002, a, b, 0, 0, 0, 0, 1),
+                Ipv6Addr::new(0x2001, 0, a, b, 0, 0, !a, !b),
+            ] {
+                prop_assert!(!policy.allows(dressed.into()), "{}", dressed);
+            }
+        }
+
+        /// The standard library's own idea of closed addresses is part of ours.
+        #[test]
+        fn what_the_standard_library_calls_closed_is_closed(bits: u32, wide: u128) {
+            let v4 = Ipv4Addr::from_bits(bits);
+            if v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast()
+                || v4.is_documentation() || v4.is_unspecified() {
+                prop_assert!(!is_public_v4(v4));
+            }
+            let v6 = Ipv6Addr::from_bits(wide);
+            if v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unique_local() || v6.is_unicast_link_local() {
+                prop_assert!(!is_public(v6.into()));
+            }
+        }
+    }
+}
