@@ -232,6 +232,7 @@ pub struct SessionView {
     /// What the person may do.
     pub role: Role,
     /// When the session ends unless it is used; null for an API token.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -246,8 +247,10 @@ pub struct TokenView {
     /// The last four characters, to tell one from another.
     pub ends_with: String,
     /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// When it was last used, to about a minute.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_used_at: Option<Timestamp>,
 }
 

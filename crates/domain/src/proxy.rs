@@ -618,8 +618,10 @@ pub struct ProxyView {
     /// How long to wait, in seconds.
     pub timeout_s: u16,
     /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// When it was last saved.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
     /// Grows with every change; the ETag.
     pub version: u64,

@@ -153,6 +153,7 @@ pub enum TestEvent {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LastTest {
     /// When it ended.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The way was proved.
     pub ok: bool,

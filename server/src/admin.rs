@@ -1,0 +1,127 @@
+//! `gatehouse admin …`, beside a running server or without one.
+//!
+//! The embedded database has one owner. When that is a running server, the command travels to it over a socket in the
+//! data folder, which only the operating system's owner of that folder can open.
+
+use std::{io::Read as _, path::Path, sync::Arc};
+
+use axum::{Json, Router, extract::State, routing::post};
+use bytes::Bytes;
+use gatehouse_domain::{AppError, Role, Secret};
+use gatehouse_platform::Platform;
+use gatehouse_store::OpenError;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::{
+    config::{AdminCommand, RoleArg, Settings},
+    startup::{self, StartError, socket_address},
+};
+
+/// A command as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+enum Order {
+    Create { email: String, password: Secret, company: Option<String>, name: Option<String>, role: Role },
+    Token { email: String, name: String },
+    RotateKey,
+}
+
+/// What came of it: what to print, or why not.
+type Outcome = Result<String, String>;
+
+/// Runs a command.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn run(settings: Settings, command: AdminCommand) -> Result<(), String> {
+    let order = match command {
+        AdminCommand::Create { email, password_stdin: _, company, name, role } => {
+            let mut password = String::new();
+            std::io::stdin().take(4096).read_to_string(&mut password).map_err(|e| format!("standard input: {e}"))?;
+            let password = Secret::new(password.trim_end_matches(['\r', '\n']));
+            let role = match role {
+                RoleArg::Owner => Role::Owner,
+                RoleArg::Administrator => Role::Administrator,
+                RoleArg::Auditor => Role::Auditor,
+            };
+            Order::Create { email, password, company, name, role }
+        }
+        AdminCommand::Token { email, name } => Order::Token { email, name },
+        AdminCommand::RotateKey => Order::RotateKey,
+    };
+    let answer = match startup::open(&settings).await {
+        Ok(platform) => carry_out(&platform, order).await?,
+        Err(StartError::Open(OpenError::Locked(_))) => match settings.socket() {
+            Some(socket) => send(&socket, &order).await?,
+            None => return Err("the database is in use by another process".into()),
+        },
+        Err(error) => return Err(error.to_string()),
+    };
+    println!("{answer}");
+    Ok(())
+}
+
+async fn carry_out(platform: &Platform, order: Order) -> Outcome {
+    let result = match order {
+        Order::Create { email, password, company, name, role } => platform
+            .create_person(company.as_deref(), name.as_deref(), &email, &password, role)
+            .await
+            .map(|view| format!("{} can sign in as {} of {}.", view.email, view.role.as_str(), view.company)),
+        Order::Token { email, name } => platform.create_token_for(&email, &name).await.map(|token| token.secret.expose().to_string()),
+        Order::RotateKey => platform.rotate_key().await.map(|count| format!("The key was changed; {count} stored secrets were sealed anew.")),
+    };
+    result.map_err(|error| in_words(&error))
+}
+
+/// Field by field where fields are wrong.
+fn in_words(error: &AppError) -> String {
+    let fields = error.fields();
+    if fields.is_empty() { error.to_string() } else { fields.0.iter().map(|(f, m)| format!("{f}: {m}")).collect::<Vec<_>>().join(" ") }
+}
+
+async fn send(socket: &Path, order: &Order) -> Outcome {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        format!("the database is in use by another process that does not answer on {}: {error}", socket.display())
+    };
+    let (address, _folder) = socket_address(socket).map_err(|e| unreachable(&e))?;
+    let stream = UnixStream::connect(address).await.map_err(|e| unreachable(&e))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+    tokio::spawn(connection);
+    let body = serde_json::to_vec(order).map_err(|e| e.to_string())?;
+    let request = http::Request::post("/")
+        .header(http::header::HOST, "localhost")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|e| e.to_string())?;
+    let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
+    let body = answer.into_body().collect().await.map_err(|e| unreachable(&e))?.to_bytes();
+    serde_json::from_slice::<Outcome>(&body).map_err(|e| unreachable(&e))?
+}
+
+/// Listens for commands. The socket is for the owner of the data folder alone.
+///
+/// # Errors
+/// In words for the operator.
+pub fn listen(socket: &Path, platform: Platform) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let problem = |e: std::io::Error| format!("the socket {}: {e}", socket.display());
+    let (address, folder) = socket_address(socket).map_err(problem)?;
+    // We own the database, so a socket that is there was left by a process that is gone.
+    let _ = std::fs::remove_file(&address);
+    let listener = UnixListener::bind(&address).map_err(problem)?;
+    std::fs::set_permissions(&address, std::fs::Permissions::from_mode(0o600)).map_err(problem)?;
+    let app = Router::new().route("/", post(receive)).with_state(Arc::new(platform));
+    tokio::spawn(async move {
+        let _folder = folder;
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!(%error, "the command socket is closed");
+        }
+    });
+    Ok(())
+}
+
+async fn receive(State(platform): State<Arc<Platform>>, Json(order): Json<Order>) -> Json<Outcome> {
+    Json(carry_out(&platform, order).await)
+}

@@ -1,0 +1,192 @@
+//! The REST API, version 1: thin handlers over the use cases, and the OpenAPI document made from them.
+
+mod proxies;
+mod sessions;
+mod tokens;
+
+use std::{collections::HashMap, sync::OnceLock};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Request},
+    response::{IntoResponse, Response},
+};
+use gatehouse_domain::AppError;
+use gatehouse_platform::Actor;
+use http::{HeaderMap, header, request::Parts};
+use serde_json::Value;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    http_errors::{HttpError, Problem, method_not_allowed},
+    security::{BODY_LIMIT, Visitor},
+    state::AppState,
+};
+
+/// What the document says besides the handlers.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Gatehouse",
+        description = "Proxy settings, and the ways an organisation's traffic takes. Errors are RFC 9457 problem documents with a stable `code`."
+    ),
+    components(schemas(Problem)),
+    modifiers(&Security),
+    security(("token" = []), ("session" = []))
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API token")).build();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        let cookie = ApiKeyValue::with_description("gatehouse_session", "The session cookie of the console");
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        document.info.license = None;
+    }
+}
+
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(sessions::current, sessions::sign_in, sessions::sign_out))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::delete))
+        .routes(routes!(proxies::list, proxies::create))
+        .routes(routes!(proxies::get, proxies::replace, proxies::delete))
+        .routes(routes!(proxies::test_draft))
+        .routes(routes!(proxies::test_saved))
+        .routes(routes!(proxies::make_default))
+        .routes(routes!(proxies::duplicate))
+}
+
+/// The API below `/api/v1`.
+pub fn router() -> Router<AppState> {
+    let (router, _) = routes().split_for_parts();
+    router
+        .route("/api/v1/openapi.json", axum::routing::get(openapi))
+        .route("/api", axum::routing::any(unknown))
+        .route("/api/{*rest}", axum::routing::any(unknown))
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+async fn unknown() -> HttpError {
+    HttpError(AppError::NotFound)
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+}
+
+/// The OpenAPI document as it is served, printed and kept as a golden file.
+#[must_use]
+pub fn openapi_json() -> &'static str {
+    static JSON: OnceLock<String> = OnceLock::new();
+    JSON.get_or_init(|| {
+        let (_, document) = routes().split_for_parts();
+        document.to_pretty_json().unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
+    })
+}
+
+/// Whoever is signed in; 401 otherwise.
+pub struct SignedIn(pub Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+        match parts.extensions.get::<Visitor>() {
+            Some(Visitor { actor: Ok(actor), .. }) => Ok(Self(actor.clone())),
+            Some(Visitor { actor: Err(error), .. }) => Err(HttpError(error.clone())),
+            None => Err(HttpError(AppError::Unauthorized)),
+        }
+    }
+}
+
+/// A body that is JSON. What is wrong with it is said as a problem document.
+pub struct JsonBody(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, HttpError> {
+        let bytes = axum::body::to_bytes(request.into_body(), BODY_LIMIT)
+            .await
+            .map_err(|_| HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }))?;
+        // An empty body is an object without fields: what is missing is then named field by field.
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(Value::Object(serde_json::Map::new())));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| HttpError(AppError::Malformed(format!("The body is not JSON: {error}."))))
+    }
+}
+
+/// The fields of a small body: texts only.
+fn text_fields(body: &Value, known: &[&str]) -> Result<HashMap<String, String>, AppError> {
+    let Value::Object(fields) = body else { return Err(AppError::invalid("body", "Send a JSON object.")) };
+    let mut errors = gatehouse_domain::FieldErrors::new();
+    let mut texts = HashMap::new();
+    for (field, value) in fields {
+        match value {
+            _ if !known.contains(&field.as_str()) => errors.add(field, "There is no such field."),
+            Value::String(text) => {
+                texts.insert(field.clone(), text.clone());
+            }
+            Value::Null => {}
+            _ => errors.add(field, "This must be a text."),
+        }
+    }
+    if errors.is_empty() { Ok(texts) } else { Err(errors.into()) }
+}
+
+/// The version that `If-Match` names (RFC 9110, 13.1.1); `*` names any.
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>, AppError> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    // A tag that we did not give out matches nothing, which is what version 0 does.
+    Ok(Some(text.trim_start_matches("W/").trim_matches('"').parse().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The document is a promise to other programs: a change of it is seen in review. `UPDATE_GOLDEN=1` writes it anew.
+    #[test]
+    fn the_openapi_document_is_the_golden_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api/openapi.json");
+        let now = format!("{}\n", openapi_json());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api")).expect("a folder");
+            std::fs::write(path, &now).expect("written");
+        }
+        let golden = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(golden == now, "docs/api/openapi.json is not what the code says; run this test with UPDATE_GOLDEN=1 and look at the difference");
+    }
+
+    /// A client generator needs names for operations, and every operation says who may call it and what can go wrong.
+    #[test]
+    fn every_operation_is_named_and_says_what_can_go_wrong() {
+        let document: Value = serde_json::from_str(openapi_json()).expect("JSON");
+        let mut seen = std::collections::HashSet::new();
+        for (path, operations) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in operations.as_object().expect("operations") {
+                let id = operation["operationId"].as_str().expect("an operationId");
+                assert!(seen.insert(id.to_string()), "{id} stands twice");
+                let answers = operation["responses"].as_object().expect("responses");
+                assert!(answers.keys().any(|status| status.starts_with('4')), "{method} {path} never fails?");
+            }
+        }
+        assert!(seen.len() >= 14);
+    }
+}

@@ -1,0 +1,249 @@
+//! Settings: a flag, else `GATEHOUSE_<NAME>`, else `gatehouse.toml` in the working folder, else the default.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gatehouse_domain::{Secret, TestTarget};
+use serde::Deserialize;
+
+/// Gatehouse governs how an organisation reaches the internet.
+#[derive(Debug, Parser)]
+#[command(name = "gatehouse", version, about)]
+pub struct Cli {
+    /// Settings of all commands.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the console and the API
+    Serve,
+    /// Manage people, tokens and the key; works beside a running server
+    Admin {
+        /// Which.
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// `gatehouse admin …`
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Make somebody who can sign in, and the company where there is none of that name
+    Create {
+        /// E-mail address to sign in with
+        #[arg(long)]
+        email: String,
+        /// Read the password from standard input (one line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// The company's name; can be left out where there is one company
+        #[arg(long)]
+        company: Option<String>,
+        /// The person's name as it is shown
+        #[arg(long)]
+        name: Option<String>,
+        /// What the person may do
+        #[arg(long, value_enum, default_value_t = RoleArg::Administrator)]
+        role: RoleArg,
+    },
+    /// Print a new API token; it is not shown again
+    Token {
+        /// E-mail address of the person the token acts for
+        #[arg(long)]
+        email: String,
+        /// What the token is for
+        #[arg(long, default_value = "command line")]
+        name: String,
+    },
+    /// Make a new key and seal every stored secret under it
+    RotateKey,
+}
+
+/// A role on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RoleArg {
+    /// Everything
+    Owner,
+    /// Everything but the company itself
+    Administrator,
+    /// Sees all but secrets, changes nothing
+    Auditor,
+}
+
+/// Settings as flags and environment variables.
+#[derive(Debug, Default, Args)]
+pub struct SettingsArgs {
+    /// Address and port to listen on [default: 127.0.0.1:3000]
+    #[arg(long, global = true, env = "GATEHOUSE_LISTEN")]
+    listen: Option<String>,
+    /// surrealkv://PATH, mem://, ws://HOST:PORT or wss://HOST:PORT [default: surrealkv://data/gatehouse.db]
+    #[arg(long, global = true, env = "GATEHOUSE_DATABASE")]
+    database: Option<String>,
+    /// User of a database server
+    #[arg(long, global = true, env = "GATEHOUSE_DATABASE_USER")]
+    database_user: Option<String>,
+    /// Password of a database server (better given in the environment)
+    #[arg(long, global = true, env = "GATEHOUSE_DATABASE_PASSWORD", hide_env_values = true)]
+    database_password: Option<String>,
+    /// on-premise or cloud [default: on-premise]
+    #[arg(long, global = true, env = "GATEHOUSE_EDITION")]
+    edition: Option<String>,
+    /// File with the key that seals stored secrets [default: gatehouse.key beside the database]
+    #[arg(long, global = true, env = "GATEHOUSE_SECRET_KEY_FILE")]
+    secret_key_file: Option<PathBuf>,
+    /// E-mail address of the first administrator, when the database is empty
+    #[arg(long, global = true, env = "GATEHOUSE_ADMIN_EMAIL")]
+    admin_email: Option<String>,
+    /// Password of the first administrator (better given in the environment)
+    #[arg(long, global = true, env = "GATEHOUSE_ADMIN_PASSWORD", hide_env_values = true)]
+    admin_password: Option<String>,
+    /// Name of the first administrator's company [default: My company]
+    #[arg(long, global = true, env = "GATEHOUSE_ADMIN_COMPANY")]
+    admin_company: Option<String>,
+    /// URL that Test Connection asks for by default
+    #[arg(long, global = true, env = "GATEHOUSE_TEST_TARGET")]
+    test_target: Option<String>,
+    /// The address people use, where a balancer or TLS stands in front, like https://gatehouse.example.com
+    #[arg(long, global = true, env = "GATEHOUSE_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// What to log, like info or gatehouse=debug [default: info]
+    #[arg(long, global = true, env = "GATEHOUSE_LOG")]
+    log: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, global = true, env = "GATEHOUSE_LOG_FORMAT")]
+    log_format: Option<String>,
+}
+
+/// `gatehouse.toml`: the same names in lower case.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    listen: Option<String>,
+    database: Option<String>,
+    database_user: Option<String>,
+    database_password: Option<String>,
+    edition: Option<String>,
+    secret_key_file: Option<PathBuf>,
+    admin_email: Option<String>,
+    admin_password: Option<String>,
+    admin_company: Option<String>,
+    test_target: Option<String>,
+    public_url: Option<String>,
+    log: Option<String>,
+    log_format: Option<String>,
+}
+
+/// What was set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The database's URL.
+    pub database: String,
+    /// User of a database server.
+    pub database_user: Option<String>,
+    /// Password of a database server.
+    pub database_password: Option<Secret>,
+    /// Whether this installation has many companies.
+    pub cloud: bool,
+    /// The key file.
+    pub secret_key_file: PathBuf,
+    /// The first administrator.
+    pub admin_email: Option<String>,
+    /// The first administrator's password.
+    pub admin_password: Option<Secret>,
+    /// The first administrator's company.
+    pub admin_company: String,
+    /// What Test Connection asks for.
+    pub test_target: TestTarget,
+    /// The address people use, without a path; `None`: the one we listen on.
+    pub public_url: Option<String>,
+    /// Log filter.
+    pub log: String,
+    /// Log as JSON.
+    pub log_json: bool,
+}
+
+/// Answers over HTTPS with the caller's address in its text, without asking who calls.
+const DEFAULT_TEST_TARGET: &str = "https://www.cloudflare.com/cdn-cgi/trace";
+
+impl Settings {
+    /// Puts flags, environment, file and defaults together.
+    ///
+    /// # Errors
+    /// Which setting is wrong and what would be right.
+    pub fn load(args: &SettingsArgs) -> Result<Self, String> {
+        let file = match std::fs::read_to_string("gatehouse.toml") {
+            Ok(text) => toml::from_str::<SettingsFile>(&text).map_err(|error| format!("gatehouse.toml: {error}"))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SettingsFile::default(),
+            Err(error) => return Err(format!("gatehouse.toml: {error}")),
+        };
+        // An empty variable in a unit or compose file means "not set".
+        let pick = |flag: &Option<String>, file: &Option<String>| flag.clone().filter(|v| !v.is_empty()).or_else(|| file.clone());
+
+        let listen = pick(&args.listen, &file.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
+        let listen = listen
+            .parse()
+            .map_err(|_| format!("LISTEN: '{listen}' is not an address with a port, like 127.0.0.1:3000 or [::]:3000"))?;
+        let database = pick(&args.database, &file.database).unwrap_or_else(|| "surrealkv://data/gatehouse.db".into());
+        let cloud = match pick(&args.edition, &file.edition).as_deref() {
+            None | Some("on-premise") => false,
+            Some("cloud") => true,
+            Some(other) => return Err(format!("EDITION: '{other}' is neither on-premise nor cloud")),
+        };
+        let beside_database = database
+            .strip_prefix("surrealkv://")
+            .map(|path| PathBuf::from(path).parent().map(PathBuf::from).unwrap_or_default())
+            .unwrap_or_else(|| "data".into());
+        let target = pick(&args.test_target, &file.test_target).unwrap_or_else(|| DEFAULT_TEST_TARGET.into());
+        let public_url = match pick(&args.public_url, &file.public_url) {
+            None => None,
+            Some(url) => {
+                let trimmed = url.trim_end_matches('/').to_ascii_lowercase();
+                let host = trimmed.strip_prefix("https://").or_else(|| trimmed.strip_prefix("http://"));
+                if host.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@'])) {
+                    return Err(format!("PUBLIC_URL: '{url}' must be scheme and host alone, like https://gatehouse.example.com"));
+                }
+                Some(trimmed)
+            }
+        };
+        let log_json = match pick(&args.log_format, &file.log_format).as_deref() {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(other) => return Err(format!("LOG_FORMAT: '{other}' is neither text nor json")),
+        };
+        Ok(Self {
+            listen,
+            database,
+            database_user: pick(&args.database_user, &file.database_user),
+            database_password: pick(&args.database_password, &file.database_password).map(Secret::new),
+            cloud,
+            secret_key_file: args
+                .secret_key_file
+                .clone()
+                .or_else(|| file.secret_key_file.clone())
+                .unwrap_or_else(|| beside_database.join("gatehouse.key")),
+            admin_email: pick(&args.admin_email, &file.admin_email),
+            admin_password: pick(&args.admin_password, &file.admin_password).map(Secret::new),
+            admin_company: pick(&args.admin_company, &file.admin_company).unwrap_or_else(|| "My company".into()),
+            test_target: TestTarget::parse(&target).map_err(|why| format!("TEST_TARGET: {why}"))?,
+            public_url,
+            log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
+            log_json,
+        })
+    }
+
+    /// Where the commands reach a running server that owns the embedded database; `None` where several processes can open it.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.database.strip_prefix("surrealkv://").map(|path| PathBuf::from(format!("{}.sock", path.trim_end_matches('/'))))
+    }
+}

@@ -1,0 +1,55 @@
+//! The program `gatehouse`: configuration, command line, HTTP. Everything it does is in `gatehouse_platform`.
+
+mod admin;
+mod api;
+mod config;
+mod form_posts;
+mod http_errors;
+mod pages;
+mod router;
+mod security;
+mod serve;
+mod site;
+mod startup;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::config::{Cli, Command, Settings};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Openapi = cli.command {
+        println!("{}", api::openapi_json());
+        return ExitCode::SUCCESS;
+    }
+    let settings = match Settings::load(&cli.settings) {
+        Ok(settings) => settings,
+        Err(why) => return fail(&why),
+    };
+    startup::log_to_stderr(&settings);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 * 1024 * 1024).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the program can't start its threads: {error}")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve => serve::serve(settings).await,
+            Command::Admin { command } => admin::run(settings, command).await,
+            Command::Openapi => Ok(()),
+        }
+    });
+    // Whatever still runs has had its time.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(&why),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("gatehouse: {why}");
+    ExitCode::FAILURE
+}

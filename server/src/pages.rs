@@ -1,0 +1,43 @@
+//! The console's pages and server functions, rendered by `gatehouse_app`.
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use gatehouse_app::{context::RequestContext, outcome::FormOutcome, shell};
+use leptos::prelude::provide_context;
+
+use crate::{security::Visitor, state::AppState};
+
+/// A page. The app answers paths it does not know with 404.
+pub async fn page(State(state): State<AppState>, request: Request) -> Response {
+    render(&state, request, None).await
+}
+
+/// A page that says what a posted form led to, when there is an outcome.
+pub async fn render(state: &AppState, request: Request, outcome: Option<FormOutcome>) -> Response {
+    let context = context(state, &request, outcome);
+    let options = state.leptos.clone();
+    // Every page is rendered whole: it has to work without JavaScript, which is what places streamed fragments.
+    let handler = leptos_axum::render_app_async_with_context(move || provide_context(context.clone()), move || shell(options.clone()));
+    handler(request).await.into_response()
+}
+
+/// A server function.
+pub async fn server_function(State(state): State<AppState>, request: Request) -> Response {
+    let context = context(&state, &request, None);
+    leptos_axum::handle_server_fns_with_context(move || provide_context(context.clone()), request).await.into_response()
+}
+
+/// What the app knows of this request.
+pub fn context(state: &AppState, request: &Request, outcome: Option<FormOutcome>) -> RequestContext {
+    let visitor = request.extensions().get::<Visitor>();
+    RequestContext {
+        platform: state.platform.clone(),
+        actor: visitor.and_then(|v| v.actor.clone().ok()),
+        session: visitor.and_then(|v| v.session.clone()),
+        address: visitor.map(|v| v.address.clone()).unwrap_or_default(),
+        theme: visitor.map(|v| v.theme.clone()).unwrap_or_default(),
+        outcome,
+    }
+}

@@ -1,0 +1,92 @@
+//! Every address of the server, from the outside in.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use gatehouse_domain::AppError;
+use http::{Method, header};
+use tower_http::{
+    compression::{CompressionLayer, CompressionLevel, predicate::Predicate},
+    trace::TraceLayer,
+};
+use tracing::Span;
+
+use crate::{api, form_posts, http_errors::HttpError, pages, security, security::BODY_LIMIT, site, state::AppState};
+
+/// The whole server.
+pub fn router(state: AppState) -> Router {
+    // A request passes these from the last to the first.
+    Router::new()
+        .merge(api::router())
+        .route("/fn/{*rest}", any(pages::server_function))
+        .fallback(console)
+        .layer(from_fn_with_state(state.clone(), security::identify))
+        .layer(from_fn_with_state(state.clone(), security::same_origin))
+        .layer(axum::middleware::from_fn(limit_body))
+        // Files and probes need nobody's identity.
+        .merge(site::router(&state.leptos))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .layer(from_fn_with_state(state.clone(), security::headers))
+        // A defect in one handler is a 500 for one request.
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(IsDocument))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(|request: &Request| tracing::info_span!("http", method = %request.method(), path = loggable_path(request.uri().path())))
+                .on_request(())
+                .on_response(|response: &Response, took: Duration, _: &Span| {
+                    tracing::info!(status = response.status().as_u16(), ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "answered");
+                }),
+        )
+        .with_state(state)
+}
+
+/// Pages, and what forms on them post.
+async fn console(state: State<AppState>, request: Request) -> Response {
+    match *request.method() {
+        Method::POST => form_posts::post(state, request).await,
+        Method::GET | Method::HEAD => pages::page(state, request).await,
+        _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD, POST")]).into_response(),
+    }
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    match state.platform.ready().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
+    }
+}
+
+/// Refuses a body that says it is too large, before a byte of it is read; handlers count what they read.
+async fn limit_body(request: Request, next: axum::middleware::Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_LIMIT as u64) {
+        return HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }).into_response();
+    }
+    let request = request.map(|body| axum::body::Body::new(http_body_util::Limited::new(body, BODY_LIMIT)));
+    next.run(request).await
+}
+
+/// The set-up link is a secret; everything else in a path may be seen by an operator.
+fn loggable_path(path: &str) -> &str {
+    if path.starts_with("/setup/") { "/setup/…" } else { path }
+}
+
+/// Compresses pages and JSON. What streams has to arrive as it happens, and files are compressed already.
+#[derive(Clone, Copy)]
+struct IsDocument;
+
+impl Predicate for IsDocument {
+    fn should_compress<B: axum::body::HttpBody>(&self, response: &http::Response<B>) -> bool {
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        (kind.starts_with("text/html") || kind.starts_with("application/json")) && response.body().size_hint().exact().is_none_or(|n| n > 1024)
+    }
+}

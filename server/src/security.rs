@@ -1,0 +1,183 @@
+//! Who asks and from where: cookies, tokens, origins, and the headers that keep browsers careful.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use gatehouse_domain::{AppError, Secret};
+use gatehouse_platform::{Actor, Caller};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use crate::{http_errors::HttpError, state::AppState};
+
+/// The session cookie's name.
+const SESSION_COOKIE: &str = "gatehouse_session";
+/// The theme cookie's name.
+const THEME_COOKIE: &str = "theme";
+/// The largest body that is taken, in bytes.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Who asks, as far as the cookie or the token tells. In the extensions of every request.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Whoever is signed in; the error is kept for those who need somebody.
+    pub actor: Result<Actor, AppError>,
+    /// The session's secret, to end it.
+    pub session: Option<Secret>,
+    /// The address that is throttled.
+    pub address: String,
+    /// From the cookie.
+    pub theme: String,
+}
+
+/// Finds out who asks.
+pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let session = cookie(headers, SESSION_COOKIE).map(Secret::new);
+    let theme = cookie(headers, THEME_COOKIE).filter(|t| matches!(*t, "light" | "dark")).unwrap_or_default().to_string();
+    let caller = match headers.get(header::AUTHORIZATION) {
+        // A wrong token is not made up for by a right cookie.
+        Some(value) => Some(bearer(value).map(|token| Caller::Token(Secret::new(token)))),
+        None => session.clone().map(|session| Some(Caller::Session(session))),
+    };
+    let actor = match caller {
+        Some(Some(caller)) => state.platform.authenticate(&caller).await,
+        Some(None) | None => Err(AppError::Unauthorized),
+    };
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or_else(|| "local".to_string(), |c| throttled_address(c.0.ip()));
+    request.extensions_mut().insert(Visitor { actor, session, address, theme });
+    next.run(request).await
+}
+
+/// IPv6 is given out in networks of 64 bits: whoever has one has all of its addresses.
+fn throttled_address(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let s = v6.segments();
+            format!("{:x}:{:x}:{:x}:{:x}::/64", s[0], s[1], s[2], s[3])
+        }
+    }
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| (key == name && !value.is_empty()).then_some(value))
+}
+
+/// The cookie of a new session. It lasts as long as the browser keeps it; the server decides when it ends.
+#[must_use]
+pub fn session_cookie(secret: &Secret, https: bool) -> HeaderValue {
+    cookie_header(&format!("{SESSION_COOKIE}={}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{}", secret.expose(), secure(https)), true)
+}
+
+/// Takes the session cookie away.
+#[must_use]
+pub fn no_session_cookie(https: bool) -> HeaderValue {
+    cookie_header(&format!("{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{}", secure(https)), false)
+}
+
+/// The cookie of a theme; an empty one takes it away.
+#[must_use]
+pub fn theme_cookie(theme: &str, https: bool) -> HeaderValue {
+    let age = if theme.is_empty() { 0 } else { 31_536_000 };
+    cookie_header(&format!("{THEME_COOKIE}={theme}; Path=/; Max-Age={age}; SameSite=Lax{}", secure(https)), false)
+}
+
+fn secure(https: bool) -> &'static str {
+    if https { "; Secure" } else { "" }
+}
+
+fn cookie_header(text: &str, sensitive: bool) -> HeaderValue {
+    let mut value = HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(sensitive);
+    value
+}
+
+/// Refuses what changes something when a browser says that another site has caused it. Programs that are not browsers
+/// send neither header and carry no cookie by themselves.
+pub async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !is_same_origin(&state, request.headers(), request.uri().host()) {
+        return HttpError(AppError::ForeignOrigin).into_response();
+    }
+    next.run(request).await
+}
+
+fn is_same_origin(state: &AppState, headers: &HeaderMap, uri_host: Option<&str>) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site")
+        && !matches!(site.as_bytes(), b"same-origin" | b"none")
+    {
+        return false;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    if let Some(public) = &state.public_url
+        && origin.eq_ignore_ascii_case(public)
+    {
+        return true;
+    }
+    let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()).or(uri_host) else { return false };
+    let Some((scheme, origin_host)) = origin.split_once("://") else { return false };
+    matches!(scheme, "http" | "https") && origin_host.eq_ignore_ascii_case(host)
+}
+
+/// Headers of every answer. The content security policy is the pages' own: it holds a nonce.
+pub async fn headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()");
+    // What a person saw is not to be found by the next one on that computer. Static files have said otherwise already.
+    set(header::CACHE_CONTROL, "no-store");
+    if state.is_https() {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_and_tokens_are_found() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=b; gatehouse_session=xyz;theme=dark"));
+        assert_eq!(cookie(&headers, SESSION_COOKIE), Some("xyz"));
+        assert_eq!(cookie(&headers, THEME_COOKIE), Some("dark"));
+        assert_eq!(cookie(&headers, "session"), None);
+        assert_eq!(bearer(&HeaderValue::from_static("bearer  abc ")), Some("abc"));
+        assert_eq!(bearer(&HeaderValue::from_static("Basic abc")), None);
+        assert_eq!(bearer(&HeaderValue::from_static("Bearer ")), None);
+    }
+
+    #[test]
+    fn a_network_is_throttled_as_one() {
+        let parse = |a: &str| throttled_address(a.parse().expect("an address"));
+        assert_eq!(parse("2001:db8:1:2:3::4"), parse("2001:db8:1:2:ffff::1"));
+        assert_ne!(parse("2001:db8:1:2::1"), parse("2001:db8:1:3::1"));
+        assert_eq!(parse("::ffff:192.0.2.1"), "192.0.2.1");
+    }
+}

@@ -1,0 +1,23 @@
+//! What every handler has.
+
+use gatehouse_platform::Platform;
+use leptos::config::LeptosOptions;
+
+/// Shared by all requests; nothing in it changes.
+#[derive(Clone)]
+pub struct AppState {
+    /// The use cases.
+    pub platform: Platform,
+    /// Where the browser's files are and what they are called.
+    pub leptos: LeptosOptions,
+    /// The origin people use, like `https://gatehouse.example.com`; `None`: whatever host they ask for.
+    pub public_url: Option<String>,
+}
+
+impl AppState {
+    /// Whether browsers reach us over TLS, so that cookies can insist on it.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+}
