@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use surrealdb::{
     Error, Surreal,
     engine::any::Any,
-    types::{QueryError, Value},
+    types::{AlreadyExistsError, QueryError, Value},
 };
 
 use crate::{connection::vars, open::OpenError, row::Row};
@@ -150,7 +150,7 @@ async fn apply(db: &Surreal<Any>, migration: &Migration) -> Result<(), Error> {
 
 fn is_race(error: &Error) -> bool {
     matches!(error.query_details(), Some(QueryError::TransactionConflict))
-        || error.is_already_exists()
+        || matches!(error.already_exists_details(), Some(AlreadyExistsError::Record { .. }))
 }
 
 fn checksum(text: &str) -> String {
