@@ -1,0 +1,3 @@
+//! Company: its settings.
+
+pub mod proxies;
