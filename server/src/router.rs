@@ -34,14 +34,15 @@ pub fn router(state: AppState) -> Router {
         .merge(site::router(&state.leptos))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .layer(from_fn_with_state(state.clone(), security::headers))
         // A defect in one handler is a 500 for one request.
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(from_fn_with_state(state.clone(), security::headers))
         .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(IsDocument))
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(|request: &Request| tracing::info_span!("http", method = %request.method(), path = loggable_path(request.uri().path())))
                 .on_request(())
+                .on_failure(())
                 .on_response(|response: &Response, took: Duration, _: &Span| {
                     tracing::info!(status = response.status().as_u16(), ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "answered");
                 }),

@@ -35,6 +35,8 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         let link = platform.new_setup_link().await.map_err(|e| e.to_string())?;
         println!("Nobody has an account yet. Open this link to begin (good for 24 hours and one use):\n  {url}/setup/{}", link.expose());
     }
+    // What leptos spawns while it renders runs on this runtime. Only a second call fails.
+    let _ = any_spawner::Executor::init_tokio();
     let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url };
     if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
         tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
