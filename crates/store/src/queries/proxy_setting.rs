@@ -429,6 +429,7 @@ fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
             "({sort} {beyond} $after OR ({sort} = $after AND id {beyond} $after_id))"
         ));
     }
+    // All the company's uses: telling which of them are of these rows (`proxy IN $rows.id`) takes the engine longer than the rows.
     // What is computed needs a name to be sorted by; a field that got another name would be missing under its own.
     let (computed, order) = if sort.starts_with('(') { (format!(", {sort} AS sort_key"), "sort_key") } else { (String::new(), sort) };
     Ok(format!(
@@ -436,7 +437,7 @@ fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
     LET $default = (SELECT VALUE proxy FROM ONLY $pointer);
     LET $rows = (SELECT *{computed} FROM proxy_setting WHERE company = $company{conditions}
         ORDER BY {order} {direction}, id {direction} LIMIT $limit);
-    LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND (proxy = NONE OR proxy IN $rows.id));
+    LET $uses = (SELECT * FROM proxy_use WHERE company = $company);
     RETURN {{ rows: $rows, default: $default, uses: $uses }};
 }}"
     ))
