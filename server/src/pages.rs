@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gatehouse_app::{context::RequestContext, outcome::FormOutcome, shell};
+use http::{HeaderValue, header};
 use leptos::prelude::provide_context;
 
 use crate::{security::Visitor, state::AppState};
@@ -15,7 +16,9 @@ pub async fn page(State(state): State<AppState>, request: Request) -> Response {
 }
 
 /// A page that says what a posted form led to, when there is an outcome.
-pub async fn render(state: &AppState, request: Request, outcome: Option<FormOutcome>) -> Response {
+pub async fn render(state: &AppState, mut request: Request, outcome: Option<FormOutcome>) -> Response {
+    // leptos redirects only those who ask for HTML; whoever asks for a page gets HTML here, whatever they say.
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/html"));
     let context = context(state, &request, outcome);
     let options = state.leptos.clone();
     // Every page is rendered whole: it has to work without JavaScript, which is what places streamed fragments.

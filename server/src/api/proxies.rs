@@ -240,6 +240,7 @@ pub async fn duplicate(State(state): State<AppState>, SignedIn(actor): SignedIn,
     )
 )]
 pub async fn test_draft(State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody) -> Result<Json<TestReport>, HttpError> {
+    actor.may_change()?;
     let Value::Object(fields) = &body else { return Err(HttpError(AppError::invalid("body", "Send a JSON object with 'proxy'."))) };
     let mut errors = FieldErrors::new();
     let mut target = None;
@@ -290,6 +291,7 @@ pub async fn test_draft(State(state): State<AppState>, SignedIn(actor): SignedIn
 pub async fn test_saved(
     State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, JsonBody(body): JsonBody,
 ) -> Result<Json<TestReport>, HttpError> {
+    actor.may_change()?;
     let fields = text_fields(&body, &["target"])?;
     Ok(Json(state.platform.test_proxy(&actor, &id, fields.get("target").map(String::as_str), nobody_watches()).await?))
 }

@@ -20,6 +20,10 @@ fn probes_answer_without_an_account() {
 #[test]
 fn the_set_up_link_makes_one_administrator_once() {
     let server = Start::new().empty().start();
+    let began = std::time::Instant::now();
+    while !server.printed().contains("/setup/") && began.elapsed() < std::time::Duration::from_secs(10) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let printed = server.printed();
     let link = printed.split("/setup/").nth(1).expect("the link is printed").split_whitespace().next().expect("a secret").to_string();
     let form = format!("company=Acme&name=Jo&email=jo%40acme.example&password={}", "x".repeat(12));
