@@ -39,7 +39,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="robots" content="noindex"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <HashedStylesheet options=options.clone() id="style"/>
-                <HydrationScripts options/>
+                {is_hydrated().then(|| view! { <HydrationScripts options/> })}
                 <MetaTags/>
             </head>
             <body>
@@ -57,6 +57,19 @@ fn theme() -> Option<String> {
     }
     #[cfg(not(feature = "ssr"))]
     None
+}
+
+/// Whether the browser takes the page over. The style guide is in development builds alone, so a browser bundle built for
+/// release knows nothing of it: there it stays plain HTML, except under `cargo leptos watch`, which builds both for development.
+fn is_hydrated() -> bool {
+    #[cfg(feature = "ssr")]
+    {
+        let path = use_context::<leptos_router::location::RequestUrl>();
+        let is_style_guide = path.is_some_and(|url| url.as_ref().contains("/styleguide"));
+        !is_style_guide || std::env::var_os("LEPTOS_WATCH").is_some()
+    }
+    #[cfg(not(feature = "ssr"))]
+    true
 }
 
 /// What the page may load and run: our own files, and the inline scripts that bear this answer's nonce.
@@ -170,7 +183,7 @@ pub(crate) fn local_path(path: &str) -> Option<&str> {
 }
 
 /// Percent-encodes a query value.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -263,6 +263,9 @@ pub fn PasswordInput(
     /// What stands in it while it is empty.
     #[prop(optional, into)]
     placeholder: MaybeProp<String>,
+    /// Has the focus when the page opens.
+    #[prop(optional)]
+    autofocus: bool,
     /// When something is typed, after `value` is set.
     #[prop(optional, into)]
     on_input: Option<Callback<String>>,
@@ -294,6 +297,7 @@ pub fn PasswordInput(
                     autocomplete=autocomplete
                     autocapitalize="none"
                     spellcheck="false"
+                    autofocus=autofocus
                     placeholder=move || placeholder.get()
                     aria-required=required.then_some("true")
                     aria-invalid=move || error.with(Option::is_some).then_some("true")

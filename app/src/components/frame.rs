@@ -52,6 +52,16 @@ pub fn Frame(
         </header>
         <div class="frame">
             <nav class="side-nav" id="navigation" aria-label="Main" popover node_ref=navigation>
+                <button
+                    type="button"
+                    class="btn-icon nav-button nav-close"
+                    popovertarget="navigation"
+                    popovertargetaction="hide"
+                    aria-label="Close the navigation"
+                    title="Close"
+                >
+                    <Icon name=IconName::Close/>
+                </button>
                 <p class="nav-heading">
                     <Icon name=IconName::Building/>
                     "Company"
@@ -178,11 +188,13 @@ pub fn ThemeSwitch() -> impl IntoView {
         }
     };
     view! {
-        <form method="post" action="/theme" class="theme-switch" role="group" aria-label="Theme" on:submit=submit>
+        <form method="post" action="/theme" on:submit=submit>
             <input type="hidden" name="back" value=back/>
-            {option("", "Theme of the system", IconName::Monitor)}
-            {option("light", "Light theme", IconName::Sun)}
-            {option("dark", "Dark theme", IconName::Moon)}
+            <div class="theme-switch" role="group" aria-label="Theme">
+                {option("", "Theme of the system", IconName::Monitor)}
+                {option("light", "Light theme", IconName::Sun)}
+                {option("dark", "Dark theme", IconName::Moon)}
+            </div>
         </form>
     }
     .into_any()

@@ -91,8 +91,7 @@ pub fn flash_message(code: &str) -> Option<&'static str> {
         "saved" => "Your changes are saved.",
         "deleted" => "The proxy setting was deleted.",
         "duplicated" => "The proxy setting was duplicated. The copy is not the default.",
-        "default-changed" => "The default proxy was changed.",
-        "default-cleared" => "There is no default proxy any more.",
+        "default" => "The default proxy was changed.",
         _ => return None,
     })
 }

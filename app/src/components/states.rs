@@ -2,12 +2,14 @@
 
 use gatehouse_domain::AppError;
 use leptos::prelude::*;
+use leptos_router::hooks::use_location;
 
 use super::{
-    button::{Button, ButtonKind, LinkButton, Spinner},
+    button::{Button, Spinner},
     icon::{Icon, IconName},
     messages::Kind,
 };
+use crate::app::encode;
 
 /// A short word about a thing's state. Always a word: never the colour alone.
 #[component]
@@ -78,7 +80,10 @@ pub fn ErrorState(
     };
     let again = matches!(error, AppError::Unavailable | AppError::Unreachable | AppError::Internal { .. });
     let action = if error == AppError::Unauthorized {
-        view! { <LinkButton href="/sign-in" kind=ButtonKind::Primary>"Sign in"</LinkButton> }.into_any()
+        // The page that is open still knows somebody as signed in: only a new one asks the server.
+        let location = use_location();
+        let next = move || format!("/sign-in?next={}", encode(&location.pathname.get()));
+        view! { <a class="btn btn-primary" rel="external" href=next>"Sign in"</a> }.into_any()
     } else if let (true, Some(retry)) = (again, retry) {
         view! {
             <Button button_type="button" on_click=Callback::new(move |_| retry.run(()))>

@@ -94,7 +94,7 @@ fn SetUpForm(outcome: FormOutcome) -> impl IntoView {
     };
     let refused = outcome.error.as_ref().map(|error| view! { <Banner kind=Kind::Error title=error.to_string()/> });
     view! {
-        <CardPage title="Set up Gatehouse" subtitle="Make your company and your account, its first administrator. You can change all of it later.">
+        <CardPage title="Set up Gatehouse" subtitle="Make your company and your account, its first administrator.">
             {refused}
             <form id=FORM class="stack" method="post" novalidate on:submit=submit>
                 <TextInput

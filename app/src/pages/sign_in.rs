@@ -67,6 +67,8 @@ fn SignInForm(next: String, outcome: crate::outcome::FormOutcome) -> impl IntoVi
     let email_error = RwSignal::new(None::<String>);
     let password_error = RwSignal::new(None::<String>);
     let busy = RwSignal::new(false);
+    // After a wrong attempt the address is there already.
+    let has_email = email.with_untracked(|text| !text.is_empty());
 
     let submit = move |event: SubmitEvent| {
         email_error.set(email.with_untracked(|text| Email::parse(text).err()));
@@ -106,7 +108,7 @@ fn SignInForm(next: String, outcome: crate::outcome::FormOutcome) -> impl IntoVi
                     autocomplete="username"
                     required=true
                     verbatim=true
-                    autofocus=true
+                    autofocus=!has_email
                     on_input=Callback::new(move |_| email_error.set(None))
                 />
                 <PasswordInput
@@ -116,6 +118,7 @@ fn SignInForm(next: String, outcome: crate::outcome::FormOutcome) -> impl IntoVi
                     error=password_error
                     autocomplete="current-password"
                     required=true
+                    autofocus=has_email
                     on_input=Callback::new(move |_| password_error.set(None))
                 />
                 <Button kind=ButtonKind::Primary class="w-full" busy>

@@ -79,7 +79,7 @@ fn NewToken(token: String) -> impl IntoView {
             <div class="copy-row">
                 <label class="sr-only" for="new-token">"New API token"</label>
                 <input class="input code" id="new-token" type="text" readonly autocomplete="off" value=token node_ref=field/>
-                <button type="button" class="btn" class:invisible=move || !hydrated.get() on:click=copy>
+                <button type="button" class="btn js-only" class:invisible=move || !hydrated.get() on:click=copy>
                     <Icon name=IconName::Copy/>
                     "Copy"
                 </button>
