@@ -47,7 +47,8 @@ pub(crate) fn offers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Offe
                 rest.skip_element();
                 continue;
             }
-            let offer = std::str::from_utf8(token).ok().and_then(|name| KNOWN.iter().copied().find(|k| k.eq_ignore_ascii_case(name)));
+            let offer =
+                std::str::from_utf8(token).ok().and_then(|name| KNOWN.iter().copied().find(|k| k.eq_ignore_ascii_case(name)));
             if !found.contains(&offer) {
                 found.push(offer);
             }

@@ -41,7 +41,9 @@ pub(crate) async fn tunnel(wire: &mut Wire, target: &TestTarget, login: Option<L
         200..=299 => Ok(head.status),
         407 => Err(asked_to_sign_in(&head, login)),
         // What a server says that does not know CONNECT, or that is not spoken to like this.
-        status @ (..=199 | 300..=399 | 400 | 404 | 405 | 501 | 505 | 600..) => Err(Problem::NotAProxy(Instead::WebServer(status))),
+        status @ (..=199 | 300..=399 | 400 | 404 | 405 | 501 | 505 | 600..) => {
+            Err(Problem::NotAProxy(Instead::WebServer(status)))
+        }
         status => Err(Problem::Status { status, why: why(&head), plain_http: false }),
     }
 }
@@ -121,13 +123,15 @@ fn why(head: &Head) -> Option<Why> {
     // RFC 9209, section 2.1.2. Structured enough for tokens from a fixed list; strings in quotes can't hold `error=`
     // followed by one of them without the sender wanting to be understood that way.
     let status = || {
-        head.text("proxy-status")?.split([';', ',']).filter_map(|part| part.trim().strip_prefix("error=")).find_map(|token| match token.trim() {
-            "dns_timeout" | "dns_error" | "destination_not_found" => Some(Why::NameUnknown),
-            "connection_refused" => Some(Why::Refused),
-            "connection_timeout" | "http_response_timeout" => Some(Why::TimedOut),
-            "destination_unavailable" | "destination_ip_unroutable" => Some(Why::NoRoute),
-            "destination_ip_prohibited" | "http_request_denied" => Some(Why::Rule),
-            _ => None,
+        head.text("proxy-status")?.split([';', ',']).filter_map(|part| part.trim().strip_prefix("error=")).find_map(|token| {
+            match token.trim() {
+                "dns_timeout" | "dns_error" | "destination_not_found" => Some(Why::NameUnknown),
+                "connection_refused" => Some(Why::Refused),
+                "connection_timeout" | "http_response_timeout" => Some(Why::TimedOut),
+                "destination_unavailable" | "destination_ip_unroutable" => Some(Why::NoRoute),
+                "destination_ip_prohibited" | "http_request_denied" => Some(Why::Rule),
+                _ => None,
+            }
         })
     };
     squid.or_else(status)

@@ -30,32 +30,32 @@ impl AddressPolicy {
 /// IPv4 networks that are not public: the IANA special-purpose registry (RFC 6890 and its updates), multicast, and the one
 /// public address by which a large cloud serves its own machines.
 const CLOSED_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),         // this network, RFC 791
-    (Ipv4Addr::new(10, 0, 0, 0), 8),        // private, RFC 1918
-    (Ipv4Addr::new(100, 64, 0, 0), 10),     // carrier-grade NAT, RFC 6598
-    (Ipv4Addr::new(127, 0, 0, 0), 8),       // loopback, RFC 1122
-    (Ipv4Addr::new(168, 63, 129, 16), 32),  // Azure's own services
-    (Ipv4Addr::new(169, 254, 0, 0), 16),    // link-local, RFC 3927; metadata services
-    (Ipv4Addr::new(172, 16, 0, 0), 12),     // private, RFC 1918
-    (Ipv4Addr::new(192, 0, 0, 0), 24),      // protocol assignments, RFC 6890
-    (Ipv4Addr::new(192, 0, 2, 0), 24),      // documentation, RFC 5737
-    (Ipv4Addr::new(192, 88, 99, 0), 24),    // 6to4 relays, RFC 7526
-    (Ipv4Addr::new(192, 168, 0, 0), 16),    // private, RFC 1918
-    (Ipv4Addr::new(198, 18, 0, 0), 15),     // benchmarks, RFC 2544
-    (Ipv4Addr::new(198, 51, 100, 0), 24),   // documentation, RFC 5737
-    (Ipv4Addr::new(203, 0, 113, 0), 24),    // documentation, RFC 5737
-    (Ipv4Addr::new(224, 0, 0, 0), 4),       // multicast, RFC 5771
-    (Ipv4Addr::new(240, 0, 0, 0), 4),       // reserved, RFC 1112; broadcast
+    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, RFC 791
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private, RFC 1918
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT, RFC 6598
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback, RFC 1122
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // Azure's own services
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, RFC 3927; metadata services
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private, RFC 1918
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments, RFC 6890
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation, RFC 5737
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4 relays, RFC 7526
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private, RFC 1918
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks, RFC 2544
+    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation, RFC 5737
+    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation, RFC 5737
+    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast, RFC 5771
+    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, RFC 1112; broadcast
 ];
 
 /// IPv6 networks inside global unicast (2000::/3) that are not public. Everything outside of it is closed anyway: loopback,
 /// unspecified, link-local, unique local (and with it `fd00:ec2::254`), multicast, NAT64 (64:ff9b::/96, 64:ff9b:1::/48),
 /// IPv4-compatible, discard, segment routing.
 const CLOSED_V6: &[(Ipv6Addr, u32)] = &[
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),      // protocol assignments, RFC 2928: Teredo, ORCHID, benchmarks
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),  // documentation, RFC 3849
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),      // 6to4, RFC 3056: leads to any IPv4 address
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),      // documentation, RFC 9637
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, RFC 2928: Teredo, ORCHID, benchmarks
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation, RFC 3849
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4, RFC 3056: leads to any IPv4 address
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation, RFC 9637
 ];
 
 /// Whether this address belongs to the public internet.

@@ -71,11 +71,8 @@ pub(crate) enum Destination<'a> {
 pub(crate) async fn sign_in(wire: &mut Wire, login: Option<Login<'_>>) -> Result<bool, Problem> {
     // With a login, going without is offered too: the server chooses, as with HTTP, where credentials that nobody asked for
     // do no harm.
-    let greeting: &[u8] = if login.is_some() {
-        &[VERSION, 2, USER_PASSWORD, NO_AUTHENTICATION]
-    } else {
-        &[VERSION, 1, NO_AUTHENTICATION]
-    };
+    let greeting: &[u8] =
+        if login.is_some() { &[VERSION, 2, USER_PASSWORD, NO_AUTHENTICATION] } else { &[VERSION, 1, NO_AUTHENTICATION] };
     send(wire, greeting).await;
     let chosen = method(wire).await?;
     match (chosen, login) {
@@ -203,7 +200,9 @@ mod tests {
 
     /// Plays one dialogue against a server that says `script` and hangs up. Answers the result, what the client said, and
     /// what of the script is left for the target.
-    async fn play(script: &[u8], login: Option<(&str, &str)>, destination: Destination<'_>) -> (Result<bool, Problem>, Vec<u8>, Vec<u8>) {
+    async fn play(
+        script: &[u8], login: Option<(&str, &str)>, destination: Destination<'_>,
+    ) -> (Result<bool, Problem>, Vec<u8>, Vec<u8>) {
         let (mut far, near) = tokio::io::duplex(64 * 1024);
         let mut wire = Wire::new(near);
         far.write_all(script).await.unwrap();

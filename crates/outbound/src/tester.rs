@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    connect::{tunnel, whole_request, Login},
+    connect::{Login, tunnel, whole_request},
     dial,
     guard::AddressPolicy,
     problem::Problem,
@@ -119,7 +119,8 @@ impl Way<'_> {
             steps
                 .run(Stage::ProxyTls, Problem::ProxyTimeout, async {
                     let trust = trust.get().await.map_err(Problem::ProxyTls)?;
-                    let (stream, secured) = tls::secure(Wire::new(stream), &values.host, trust).await.map_err(Problem::ProxyTls)?;
+                    let (stream, secured) =
+                        tls::secure(Wire::new(stream), &values.host, trust).await.map_err(Problem::ProxyTls)?;
                     Ok((Wire::new(stream), words.secured(&secured)))
                 })
                 .await?

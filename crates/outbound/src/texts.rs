@@ -28,7 +28,8 @@ pub(crate) const NOT_REACHED: &str = "not reached";
 /// What the handshake is for an `http` target through an HTTP proxy.
 pub(crate) const WHOLE_REQUEST: &str = "no tunnel for http: the proxy took the whole request";
 
-const PLAIN_HTTP: &str = "Plain HTTP cannot prove who answered, the target or a proxy in its place: test with an https target to be sure.";
+const PLAIN_HTTP: &str =
+    "Plain HTTP cannot prove who answered, the target or a proxy in its place: test with an https target to be sure.";
 const CHECK_PORT: &str = "Check the port, and how the proxy is spoken to (under More).";
 
 /// What ended a test, for a person.
@@ -145,7 +146,6 @@ impl<'a> Words<'a> {
         let proxy_name = shown(&self.values.host);
         let target_name = shown(&self.target.host);
         let seconds = self.seconds();
-        let kind = kind_of(self.values.scheme);
         match problem {
             Problem::Resolve(ResolveError::Unknown) => said(
                 format!("The proxy's name {proxy_name} is not known: there is no address for it."),
@@ -180,8 +180,11 @@ impl<'a> Words<'a> {
                     Scheme::Https => format!(
                         "Check that this port speaks TLS: if it does not, choose HTTP under More. If the port is right, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
                     ),
-                    _ => format!(
-                        "Check that this is the proxy's port for {kind}. If it is, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
+                    Scheme::Socks5 | Scheme::Socks5h => format!(
+                        "Check that this is a SOCKS5 proxy: an HTTP proxy waits in silence when it is spoken to like this; if it is one, choose HTTP under More. If SOCKS5 is right, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
+                    ),
+                    Scheme::Http => format!(
+                        "Check that this is the proxy's port for HTTP. If it is, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
                     ),
                 },
                 format!("no answer within {seconds}"),
@@ -288,7 +291,8 @@ impl<'a> Words<'a> {
                 "Check whether the address can be right, and whether the machine is out of sockets or ports.",
             ),
         };
-        let detail = each.iter().map(|(address, error)| format!("{address}: {}", dial_word(*error))).collect::<Vec<_>>().join("; ");
+        let detail =
+            each.iter().map(|(address, error)| format!("{address}: {}", dial_word(*error))).collect::<Vec<_>>().join("; ");
         said(message, hint, detail)
     }
 
@@ -331,7 +335,7 @@ impl<'a> Words<'a> {
                     ),
                     Wrong::Purpose | Wrong::Other => Some("Give the proxy a right server certificate.".into()),
                 };
-                self.certificate(&format!("The proxy {proxy}"), *why, presented.as_ref(), advice)
+                self.certificate(&format!("The proxy {proxy}"), &self.values.host, *why, presented.as_ref(), advice)
             }
             other => self.tls_otherwise(&format!("The proxy {proxy}"), other),
         }
@@ -367,29 +371,40 @@ impl<'a> Words<'a> {
                             .into()
                     }),
                     Wrong::Expired | Wrong::NotYet => Some("Try another target, and check this server's clock.".into()),
-                    Wrong::Name => Some("Try another target. If it is the same with each, something on the way answers in the target's place.".into()),
+                    Wrong::Name => Some(
+                        "Try another target. If it is the same with each, something on the way answers in the target's place."
+                            .into(),
+                    ),
                     Wrong::Purpose | Wrong::Other => Some("Try another target.".into()),
                 };
-                self.certificate(&format!("The target {target}"), *why, presented.as_ref(), advice)
+                self.certificate(&format!("The target {target}"), &self.target.host, *why, presented.as_ref(), advice)
             }
             other => self.tls_otherwise(&format!("The target {target}"), other),
         }
     }
 
     /// A certificate that is not right. `who` begins the sentence.
-    fn certificate(&self, who: &str, why: Wrong, presented: Option<&Presented>, hint: Option<String>) -> Explained {
+    fn certificate(
+        &self, who: &str, host: &HostName, why: Wrong, presented: Option<&Presented>, hint: Option<String>,
+    ) -> Explained {
         let issuer = presented.map_or_else(|| "an unknown authority".into(), |p| self.foreign(&p.issuer));
         let message = match (why, presented) {
             (Wrong::UnknownIssuer, Some(p)) if p.self_signed => {
                 format!("{who} presents a certificate that it issued itself, as {issuer}; nothing says that it can be trusted.")
             }
-            (Wrong::UnknownIssuer, Some(_)) => format!("{who} presents a certificate issued by {issuer}, which is not trusted here."),
+            (Wrong::UnknownIssuer, Some(_)) => {
+                format!("{who} presents a certificate issued by {issuer}, which is not trusted here.")
+            }
             (Wrong::UnknownIssuer, None) => format!("{who} can't be verified: no certificate authority is trusted here."),
             (Wrong::Expired, Some(p)) => format!("{who} presents a certificate that expired on {}.", day(p.not_after)),
             (Wrong::NotYet, Some(p)) => format!("{who} presents a certificate that is valid only from {}.", day(p.not_before)),
             (Wrong::Expired | Wrong::NotYet, None) => format!("{who} presents a certificate that is not valid now."),
             (Wrong::Name, Some(p)) if p.names.is_empty() => {
                 format!("{who} presents a certificate for no name at all: it has no subject alternative names.")
+            }
+            // As Squid makes them when it inspects TLS to an address.
+            (Wrong::Name, Some(p)) if host.address().is_some_and(|address| p.names.contains(&address.to_string())) => {
+                format!("{who} presents a certificate that has its address as a name, which does not count as an address.")
             }
             (Wrong::Name, Some(p)) => {
                 let names = p.names.iter().map(|name| self.foreign(name)).collect::<Vec<_>>().join(", ");
@@ -405,9 +420,11 @@ impl<'a> Words<'a> {
 
     fn tls_otherwise(&self, who: &str, problem: &TlsProblem) -> Explained {
         match problem {
-            TlsProblem::UnusableCa(words) => {
-                said(format!("The CA certificate of this setting can't be used. {words}"), "Paste it again under More.", "the pasted certificate can't be used")
-            }
+            TlsProblem::UnusableCa(words) => said(
+                format!("The CA certificate of this setting can't be used. {words}"),
+                "Paste it again under More.",
+                "the pasted certificate can't be used",
+            ),
             TlsProblem::TooOld => said(
                 format!("{who} speaks only versions of TLS that are no longer safe; Gatehouse needs 1.2 or 1.3."),
                 "Turn on TLS 1.2 or 1.3 there.",
@@ -432,7 +449,9 @@ impl<'a> Words<'a> {
         let socks = self.values.scheme.is_socks();
         match instead {
             Instead::WebServer(status @ 300..=399) => said(
-                format!("{proxy} is not a proxy that can be used: it answers with a redirection (status {status}), as web servers and sign-in pages do."),
+                format!(
+                    "{proxy} is not a proxy that can be used: it answers with a redirection (status {status}), as web servers and sign-in pages do."
+                ),
                 "Enter the address and port of the proxy itself. If your proxy signs people in on a web page, let this server through by its address.",
                 format!("CONNECT answered with status {status}"),
             ),
@@ -469,11 +488,22 @@ impl<'a> Words<'a> {
 
     fn status(&self, status: u16, why: Option<Why>, plain_http: bool) -> Explained {
         let (proxy, target) = (&self.proxy_place, &self.target_place);
-        let detail = if plain_http { format!("answered with status {status}") } else { format!("CONNECT answered with status {status}") };
+        let detail =
+            if plain_http { format!("answered with status {status}") } else { format!("CONNECT answered with status {status}") };
         let mut explained = match (status, why) {
             (511, _) => said(
                 format!("{proxy} wants a sign-in on a web page first (status 511)."),
                 "Let this server through the proxy by its address.",
+                detail,
+            ),
+            // tinyproxy says 401 where 407 is meant, when the password is wrong.
+            (401, _) => said(
+                format!("{proxy} does not let this user through (status 401)."),
+                if self.login {
+                    "Enter the user name and the password again: some proxies answer like this when they are wrong."
+                } else {
+                    "If the proxy asks for a user name and a password, choose Basic as the authentication method."
+                },
                 detail,
             ),
             (400..=499, _) => said(
@@ -485,25 +515,31 @@ impl<'a> Words<'a> {
                 },
                 detail,
             ),
-            (_, Some(Why::Rule)) => {
-                said(format!("{proxy} does not connect to {target}: its rules forbid it (status {status})."), "Allow this target in the proxy's rules.", detail)
-            }
+            (_, Some(Why::Rule)) => said(
+                format!("{proxy} does not connect to {target}: its rules forbid it (status {status})."),
+                "Allow this target in the proxy's rules.",
+                detail,
+            ),
             (_, Some(Why::NameUnknown)) => said(
                 format!("{proxy} can't find an address for {} (status {status}).", shown(&self.target.host)),
                 "Check the target's name, and the name servers that the proxy uses.",
                 detail,
             ),
-            (_, Some(Why::Refused)) => {
-                said(format!("{proxy} could not connect to {target} (status {status})."), "Check that the target is running, and the firewall behind the proxy.", detail)
-            }
+            (_, Some(Why::Refused)) => said(
+                format!("{proxy} could not connect to {target} (status {status})."),
+                "Check that the target is running, and the firewall behind the proxy.",
+                detail,
+            ),
             (_, Some(Why::TimedOut)) => said(
                 format!("{proxy} got no answer from {target} (status {status})."),
                 "Check the target, and the firewall behind the proxy.",
                 detail,
             ),
-            (_, Some(Why::NoRoute)) => {
-                said(format!("{proxy} has no way to {target} (status {status})."), "Check the network behind the proxy, and its parent proxies if it has some.", detail)
-            }
+            (_, Some(Why::NoRoute)) => said(
+                format!("{proxy} finds no way to {target} (status {status})."),
+                "Check the target's name, and the proxy's own name servers, network and parent proxies.",
+                detail,
+            ),
             (_, None) => said(
                 format!("The proxy works up to here, but it can't reach {target} (status {status})."),
                 "Try another target. If it is the same with each, check the proxy's own way to the internet.",
@@ -535,9 +571,11 @@ impl<'a> Words<'a> {
                 "Turn on authentication with user name and password (RFC 1929) on the proxy.",
                 "GSSAPI wanted",
             ),
-            SocksProblem::AuthRejected => {
-                said(format!("{proxy} does not accept this user name and password."), "Enter them again.", "user name and password refused")
-            }
+            SocksProblem::AuthRejected => said(
+                format!("{proxy} does not accept this user name and password."),
+                "Enter them again.",
+                "user name and password refused",
+            ),
             SocksProblem::LoginTooLong => said(
                 "The user name or the password is longer than the 255 bytes that SOCKS5 can carry.",
                 "Use shorter ones.",
@@ -561,17 +599,48 @@ impl<'a> Words<'a> {
             SocksProblem::Reply { code, v6 } => {
                 let by_address = self.values.scheme == Scheme::Socks5 && self.target.host.address().is_none();
                 let (message, hint) = match code {
-                    2 => (format!("The rules of {proxy} do not allow {target}."), "Allow this target, and this user, in the proxy's rules."),
-                    3 => (format!("{proxy} can't reach the network of {target}."), "Check the proxy's own way to the internet."),
-                    4 => (format!("{proxy} can't reach {target}: the host does not answer, or the proxy does not know its name."), "Check the target, and the name servers that the proxy uses."),
-                    5 => (format!("{proxy} reached the target's host, but {target} refused the connection."), "Check the target's port, and that it is running."),
-                    6 => (format!("{proxy} can't reach {target}: the way is too long or goes in circles."), "Check the network behind the proxy."),
-                    7 => (format!("{proxy} is a SOCKS5 server that does not open connections (CONNECT)."), "Turn CONNECT on there, or enter another proxy."),
-                    8 => (
-                        format!("{proxy} does not take this kind of address ({}).", if v6 { "IPv6" } else if by_address || self.target.host.address().is_some() { "IPv4" } else { "a name" }),
-                        if by_address { "Choose SOCKS5, names resolved by the proxy, under More." } else { "Choose SOCKS5 under More: then this server resolves names." },
+                    2 => (
+                        format!("The rules of {proxy} do not allow {target}."),
+                        "Allow this target, and this user, in the proxy's rules.",
                     ),
-                    _ => (format!("{proxy} could not connect to {target}; it does not say why."), "Check the target, and the proxy's own way to the internet."),
+                    3 => (format!("{proxy} can't reach the network of {target}."), "Check the proxy's own way to the internet."),
+                    4 => (
+                        format!("{proxy} can't reach {target}: the host does not answer, or the proxy does not know its name."),
+                        "Check the target, and the name servers that the proxy uses.",
+                    ),
+                    5 => (
+                        format!("{proxy} reached the target's host, but {target} refused the connection."),
+                        "Check the target's port, and that it is running.",
+                    ),
+                    6 => (
+                        format!("{proxy} can't reach {target}: the way is too long or goes in circles."),
+                        "Check the network behind the proxy.",
+                    ),
+                    7 => (
+                        format!("{proxy} is a SOCKS5 server that does not open connections (CONNECT)."),
+                        "Turn CONNECT on there, or enter another proxy.",
+                    ),
+                    8 => (
+                        format!(
+                            "{proxy} does not take this kind of address ({}).",
+                            if v6 {
+                                "IPv6"
+                            } else if by_address || self.target.host.address().is_some() {
+                                "IPv4"
+                            } else {
+                                "a name"
+                            }
+                        ),
+                        if by_address {
+                            "Choose SOCKS5, names resolved by the proxy, under More."
+                        } else {
+                            "Choose SOCKS5 under More: then this server resolves names."
+                        },
+                    ),
+                    _ => (
+                        format!("{proxy} could not connect to {target}; it does not say why."),
+                        "Check the target, and the proxy's own way to the internet.",
+                    ),
                 };
                 let hint = if v6 && by_address && matches!(code, 1 | 3 | 4) {
                     "This server found an IPv6 address for the target; the proxy may have no IPv6: choose SOCKS5, names resolved by the proxy, under More."
@@ -598,10 +667,6 @@ fn shown(host: &HostName) -> String {
 
 fn place(host: &HostName, port: u16) -> String {
     format!("{}:{port}", shown(host))
-}
-
-fn kind_of(scheme: Scheme) -> &'static str {
-    if scheme.is_socks() { "SOCKS5" } else { "HTTP" }
 }
 
 /// What a port speaks instead, as the end of a sentence.
@@ -638,7 +703,8 @@ fn offered(offers: &[Offer]) -> String {
 }
 
 fn day(timestamp: i64) -> String {
-    DateTime::from_timestamp(timestamp, 0).map_or_else(|| "a day that no calendar has".into(), |at| at.format("%-d %B %Y").to_string())
+    DateTime::from_timestamp(timestamp, 0)
+        .map_or_else(|| "a day that no calendar has".into(), |at| at.format("%-d %B %Y").to_string())
 }
 
 /// The detail of the passed `resolve`.

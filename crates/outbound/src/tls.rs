@@ -7,7 +7,8 @@ use std::{
 
 use gatehouse_domain::{CaPem, HostName};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, RootCertStore,
+    SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -59,7 +60,8 @@ fn add_pasted(roots: &mut RootCertStore, pem: &CaPem) -> Result<Vec<CertificateD
     let mut pasted = Vec::new();
     for (at, block) in CertificateDer::pem_slice_iter(pem.as_str().as_bytes()).enumerate() {
         let number = at + 1;
-        let der = block.map_err(|_| format!("Certificate {number} is damaged: paste it again, from its first line to its last."))?;
+        let der =
+            block.map_err(|_| format!("Certificate {number} is damaged: paste it again, from its first line to its last."))?;
         let Ok((rest, certificate)) = X509Certificate::from_der(&der) else {
             return Err(format!("Certificate {number} is damaged: it is not an X.509 certificate, or a part of it is missing."));
         };
@@ -106,7 +108,9 @@ impl Presented {
             let names = extension.value.general_names.iter().filter_map(|name| match name {
                 GeneralName::DNSName(name) => Some(clean(name)),
                 GeneralName::IPAddress([a, b, c, d]) => Some(std::net::Ipv4Addr::new(*a, *b, *c, *d).to_string()),
-                GeneralName::IPAddress(octets) => <[u8; 16]>::try_from(*octets).ok().map(|o| std::net::Ipv6Addr::from(o).to_string()),
+                GeneralName::IPAddress(octets) => {
+                    <[u8; 16]>::try_from(*octets).ok().map(|o| std::net::Ipv6Addr::from(o).to_string())
+                }
                 _ => None,
             });
             names.take(MAX_NAMES).collect()
@@ -138,7 +142,8 @@ fn display_name(name: &X509Name<'_>) -> String {
 
 /// Foreign text as it may be shown: without what nobody sees or what makes text read as another, and bounded.
 fn clean(text: &str) -> String {
-    let mut shown: String = text.chars().filter(|c| !gatehouse_domain::text::is_forbidden(*c) && !is_invisible(*c)).take(MAX_NAME + 1).collect();
+    let mut shown: String =
+        text.chars().filter(|c| !gatehouse_domain::text::is_forbidden(*c) && !is_invisible(*c)).take(MAX_NAME + 1).collect();
     if shown.chars().count() > MAX_NAME {
         shown = shown.chars().take(MAX_NAME).chain(['…']).collect();
     }
@@ -249,12 +254,9 @@ struct Witness {
 impl Witness {
     fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, TlsProblem> {
         // Fails only without any authority: a machine without system certificates, and nothing pasted.
-        let inner = WebPkiServerVerifier::builder_with_provider(trust.roots.clone(), provider).build().map_err(|_| TlsProblem::Certificate {
-            why: Wrong::UnknownIssuer,
-            presented: None,
-            pasted: false,
-            system: 0,
-        })?;
+        let inner = WebPkiServerVerifier::builder_with_provider(trust.roots.clone(), provider)
+            .build()
+            .map_err(|_| TlsProblem::Certificate { why: Wrong::UnknownIssuer, presented: None, pasted: false, system: 0 })?;
         Ok(Self { inner, pasted: trust.pasted.clone(), presented: Mutex::new(None) })
     }
 
@@ -265,8 +267,8 @@ impl Witness {
 
 impl ServerCertVerifier for Witness {
     fn verify_server_cert(
-        &self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], server_name: &ServerName<'_>, ocsp_response: &[u8],
-        now: UnixTime,
+        &self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], server_name: &ServerName<'_>,
+        ocsp_response: &[u8], now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let presented = Presented::read(end_entity);
         *self.presented.lock().unwrap_or_else(PoisonError::into_inner) = presented.clone();
