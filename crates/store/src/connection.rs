@@ -5,10 +5,7 @@
 //! connected to again by the next query.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,10 +17,14 @@ use surrealdb::{
 };
 use tokio::sync::RwLock;
 
-use crate::open::{Endpoint, OpenError};
+use crate::open::Endpoint;
 
 /// How long a write goes on against conflicts with other writes.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long nobody else tries to connect to a server that could not be connected to: otherwise all who wait would wait for
+/// each other's attempts.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How long a single query may take. A server that went away without a word is noticed by this.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,9 +55,16 @@ enum Failure {
 /// The connection to a database.
 pub(crate) struct Connection {
     endpoint: Endpoint,
-    /// `None` after the connection broke, until the next query.
-    live: RwLock<Option<Arc<Surreal<Any>>>>,
-    closed: AtomicBool,
+    state: RwLock<State>,
+}
+
+enum State {
+    Live(Arc<Surreal<Any>>),
+    /// It broke; the next query connects.
+    Broken,
+    /// Connecting failed, then and for this reason.
+    Failed(Instant, String),
+    Closed,
 }
 
 impl std::fmt::Debug for Connection {
@@ -69,11 +77,7 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
-        Self {
-            endpoint,
-            live: RwLock::new(Some(Arc::new(live))),
-            closed: AtomicBool::new(false),
-        }
+        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))) }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -118,13 +122,10 @@ impl Connection {
             Err(_) => Failure::Gone(format!("no answer within {} s", QUERY_TIMEOUT.as_secs())),
         };
         if matches!(failure, Failure::Gone(_)) && self.endpoint.is_remote() {
-            let mut live = self.live.write().await;
+            let mut state = self.state.write().await;
             // Another query may have noticed first and have connected again already.
-            if live
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, &db))
-            {
-                *live = None;
+            if matches!(&*state, State::Live(current) if Arc::ptr_eq(current, &db)) {
+                *state = State::Broken;
             }
         }
         Err(failure)
@@ -132,42 +133,38 @@ impl Connection {
 
     /// The connection, made anew where it broke.
     async fn live(&self) -> Result<Arc<Surreal<Any>>, String> {
-        if let Some(db) = self.live.read().await.as_ref() {
+        if let State::Live(db) = &*self.state.read().await {
             return Ok(Arc::clone(db));
         }
-        let mut live = self.live.write().await;
-        if let Some(db) = live.as_ref() {
-            return Ok(Arc::clone(db));
+        let mut state = self.state.write().await;
+        match &*state {
+            State::Live(db) => return Ok(Arc::clone(db)),
+            State::Closed => return Err("it was closed".into()),
+            State::Failed(at, why) if at.elapsed() < PAUSE_AFTER_FAILURE => return Err(why.clone()),
+            State::Broken | State::Failed(..) => {}
         }
-        if self.closed.load(Ordering::Relaxed) || !self.endpoint.is_remote() {
-            return Err("it was closed".into());
+        match self.endpoint.reconnect().await {
+            Ok(db) => {
+                tracing::info!(endpoint = ?self.endpoint, "connected to the database again");
+                let db = Arc::new(db);
+                *state = State::Live(Arc::clone(&db));
+                Ok(db)
+            }
+            Err(error) => {
+                *state = State::Failed(Instant::now(), error.to_string());
+                Err(error.to_string())
+            }
         }
-        let db = Arc::new(
-            self.endpoint
-                .connect()
-                .await
-                .map_err(|error: OpenError| error.to_string())?,
-        );
-        *live = Some(Arc::clone(&db));
-        tracing::info!("connected to the database again");
-        Ok(db)
     }
 
     /// Lets go of the database; queries that run come to their end first.
     pub(crate) async fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        let db = self.live.write().await.take();
+        let before = std::mem::replace(&mut *self.state.write().await, State::Closed);
         // An embedded database is shut down when the last handle is gone; a query that still runs holds one.
-        if let Some(mut db) = db {
-            for _ in 0..1000 {
-                match Arc::try_unwrap(db) {
-                    Ok(last) => {
-                        drop(last);
-                        break;
-                    }
-                    Err(shared) => db = shared,
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        if let State::Live(db) = before {
+            let begin = Instant::now();
+            while Arc::strong_count(&db) > 1 && begin.elapsed() < QUERY_TIMEOUT {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }

@@ -9,7 +9,8 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    path::Path,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -39,7 +40,7 @@ enum Lock {
     /// There is no lock file: nobody has it.
     None,
     /// Ours until it is dropped.
-    Held(#[allow(dead_code)] File),
+    Held(#[expect(dead_code, reason = "held, not read")] File),
     Taken,
 }
 
@@ -73,10 +74,7 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(foreign("it is a file, not a folder".into())),
-        // Made here and not by the engine, for a clear error.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return fs::create_dir_all(path).map_err(io);
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path).map_err(io),
         Err(error) => return Err(io(error)),
     }
     let mut others = Vec::new();
@@ -106,6 +104,19 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
         // Held while the log is looked at and its torn end is cut off.
         Lock::None | Lock::Held(_) => examine(path),
     }
+}
+
+/// Makes a folder, and those above it, for this user alone: it will hold people's password hashes. The engine keeps what
+/// happens inside on the disk, not the folder's own name.
+fn create(path: &Path) -> io::Result<()> {
+    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    while let Some(folder) = missing.pop() {
+        if let Some(parent) = folder.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 fn examine(path: &Path) -> Result<(), OpenError> {
@@ -190,7 +201,7 @@ fn names_error(path: &Path, folder: &str, error: io::Error) -> OpenError {
     }
 }
 
-fn segment(path: &Path, number: u64) -> std::path::PathBuf {
+fn segment(path: &Path, number: u64) -> PathBuf {
     path.join("wal").join(format!("{number:020}.wal"))
 }
 

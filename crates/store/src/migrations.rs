@@ -66,6 +66,16 @@ pub(crate) async fn run(db: &Surreal<Any>) -> Result<(), OpenError> {
     }
 }
 
+/// Makes sure that a database is at the last migration of this program.
+pub(crate) async fn verify(db: &Surreal<Any>) -> Result<(), OpenError> {
+    let applied = applied(db).await?;
+    check(&applied)?;
+    if applied.len() < MIGRATIONS.len() {
+        return Err(OpenError::Database("it is not the one that was opened: its migrations are gone".into()));
+    }
+    Ok(())
+}
+
 /// Number and checksum of what was applied.
 async fn applied(db: &Surreal<Any>) -> Result<Vec<(u32, String)>, OpenError> {
     let failed = |error: String| OpenError::Database(error);

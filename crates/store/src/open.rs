@@ -198,12 +198,19 @@ impl Endpoint {
         matches!(self, Self::Remote { .. })
     }
 
+    /// Connects again, to the same database as before: one that lost its tables is another.
+    pub(crate) async fn reconnect(&self) -> Result<Surreal<Any>, OpenError> {
+        let db = self.connect().await?;
+        migrations::verify(&db).await?;
+        Ok(db)
+    }
+
     /// Connects, signs in, and selects the database.
     pub(crate) async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
         match self {
             Self::Folder(path) => {
-                // `sync=every`: a commit is answered when it is on the disk. It is the engine's default; said here, an
-                // environment variable of the engine can't turn it off.
+                // `sync=every`: a commit is answered when it is on the disk (surrealdb-kvs-surrealkv, `cnf.rs`). It is the default,
+                // and what acknowledging a write means here does not hang on a default.
                 let db = any::connect(format!("surrealkv://{}?sync=every", path.display()))
                     .await
                     .map_err(|error| folder_error(path, &error))?;

@@ -110,8 +110,11 @@ const RECORD_TEST: &str = "UPDATE $id SET last_test = $result WHERE company = $c
 
 const RESEAL: &str = "UPDATE $id SET password = $new, password_key = $key WHERE company = $company AND password = $old RETURN NONE";
 
-const OTHER_KEYS: &str =
-    "SELECT * FROM proxy_setting WHERE password_key != NONE AND password_key != $current LIMIT 100";
+/// Two ranges of the index: "not equal" would be every setting there is. (NONE, no password, sorts before all texts.)
+const OTHER_KEYS: &str = "RETURN array::concat(
+    (SELECT * FROM proxy_setting WHERE password_key > '' AND password_key < $current LIMIT 50),
+    (SELECT * FROM proxy_setting WHERE password_key > $current LIMIT 50)
+)";
 
 impl Store {
     pub(crate) async fn list_proxies(

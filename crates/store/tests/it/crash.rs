@@ -28,7 +28,7 @@ fn large(number: usize) -> ProxyWrite {
         der.resize(der.len() + length, u8::try_from(number % 251).expect("a byte"));
         form.ca_pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----", STANDARD.encode(der));
     }
-    ProxyWrite { values: form.parse(false).expect("right"), password: None, is_default: number % 5 == 0 }
+    ProxyWrite { values: form.parse(false).expect("right"), password: None, is_default: number.is_multiple_of(5) }
 }
 
 /// Not a test: the process that is killed. It writes in several tasks and prints what was acknowledged.

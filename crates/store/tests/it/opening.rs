@@ -257,6 +257,8 @@ async fn what_is_something_else_is_refused_and_left_alone() {
     fs::create_dir(root.join("empty")).expect("made");
     Store::open(&config(&root.join("empty"))).await.expect("opened").close().await;
     Store::open(&config(&root.join("new/and/deep"))).await.expect("opened").close().await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(root.join("new/and/deep")).expect("there").permissions());
+    assert_eq!(mode & 0o777, 0o700, "nobody else reads it");
 }
 
 /// A database as a process leaves it that was killed, with some settings in its log.
@@ -421,4 +423,27 @@ async fn a_server_that_went_away_is_noticed_and_found_again() {
     println!("found again after {:?}", begin.elapsed());
     assert_eq!(names(&store, company).await, ["a"]);
     proxy(&store, company, "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_indexes_are_used() {
+    let bed = Bed::new(Backend::Folder).await.expect("a folder");
+    bed.store.close().await;
+    let db = raw(&bed.config).await;
+    for (query, index) in [
+        ("SELECT * FROM proxy_setting WHERE company = company:1 ORDER BY name_key, id LIMIT 51", "proxy_setting_name"),
+        ("SELECT VALUE id FROM proxy_setting WHERE company = company:1 AND name_key = 'a' LIMIT 1", "proxy_setting_name"),
+        ("SELECT * FROM proxy_setting WHERE password_key > '' AND password_key < 'b' LIMIT 50", "proxy_setting_password_key"),
+        ("SELECT * FROM proxy_setting WHERE password_key > 'b' LIMIT 50", "proxy_setting_password_key"),
+        ("SELECT * FROM proxy_use WHERE company = company:1", "proxy_use_company"),
+        ("SELECT * FROM proxy_use WHERE company = company:1 AND (proxy = proxy_setting:1 OR proxy = NONE)", "proxy_use_company"),
+        ("SELECT * FROM person WHERE email_key = 'a' LIMIT 1", "person_email"),
+        ("SELECT * FROM token WHERE hash = 'a' LIMIT 1", "token_hash"),
+        ("SELECT * FROM token WHERE person = person:1 AND company = company:1", "token_person"),
+        ("SELECT VALUE id FROM session WHERE expires_at <= time::now() LIMIT 200", "session_expiry"),
+        ("SELECT VALUE id FROM sign_in WHERE latest <= time::now() LIMIT 200", "sign_in_latest"),
+    ] {
+        let plan: Value = db.query(format!("EXPLAIN {query}")).await.and_then(|mut results| results.take(0)).expect(query);
+        assert!(format!("{plan:?}").contains(&format!("index: {index}")), "{query}: {plan:?}");
+    }
 }
