@@ -27,6 +27,8 @@ pub(crate) enum Problem {
     ProxyTls(TlsProblem),
     /// The proxy accepted the connection, and then did not answer.
     ProxyTimeout,
+    /// A SOCKS proxy let us in, and then did not say in time whether it reaches the target.
+    SocksTimeout,
     /// The proxy closed the connection; whether in the middle of an answer.
     ProxyClosed { begun: bool },
     /// What answers is not a proxy of this kind.
@@ -90,7 +92,7 @@ impl Problem {
             Self::Connect(DialError::TimedOut, _) | Self::ConnectTimeout => Cause::ConnectTimeout,
             Self::Connect(..) => Cause::ConnectionRefused,
             Self::ProxyTls(_) => Cause::ProxyTlsFailed,
-            Self::ProxyTimeout => Cause::ProxyTimeout,
+            Self::ProxyTimeout | Self::SocksTimeout => Cause::ProxyTimeout,
             Self::ProxyClosed { .. } => Cause::ProxyClosed,
             Self::NotAProxy(_) => Cause::NotAProxy,
             Self::Status { status, .. } => match status {

@@ -186,7 +186,7 @@ impl Way<'_> {
             (None, _) => None,
         };
         let destination = address.map_or(Destination::Name(target.host.ascii()), Destination::Address);
-        socks::connect(wire, destination, target.port.get()).await?;
+        timeout_at(deadline, socks::connect(wire, destination, target.port.get())).await.unwrap_or(Err(Problem::SocksTimeout))?;
         Ok((None, words.socks_connected(asked_login, address)))
     }
 

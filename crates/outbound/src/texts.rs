@@ -189,6 +189,11 @@ impl<'a> Words<'a> {
                 },
                 format!("no answer within {seconds}"),
             ),
+            Problem::SocksTimeout => said(
+                format!("{proxy} let this server in, but did not say within {seconds} whether it reaches {target}."),
+                "Check the target, and the firewall behind the proxy; or try another target.",
+                format!("no reply to the request within {seconds}"),
+            ),
             Problem::ProxyClosed { begun } => said(
                 if *begun {
                     format!("{proxy} closed the connection in the middle of its answer.")

@@ -47,7 +47,7 @@ impl Trust {
         let pasted = pem.map(|pem| add_pasted(&mut roots, pem)).transpose()?.unwrap_or_default();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            tracing::warn!(%error, "a system certificate could not be read");
+            tracing::debug!(%error, "a system certificate could not be read");
         }
         // A system's store may hold relics that can't be used; the others still count.
         let (system, _) = roots.add_parsable_certificates(found.certs);

@@ -132,6 +132,11 @@ impl Ask {
     }
 }
 
+/// Whether this was logged by anybody since the beginning.
+pub fn was_logged(text: &str) -> bool {
+    String::from_utf8_lossy(&LOG.lock().unwrap()).contains(text)
+}
+
 fn check_shape(report: &TestReport) {
     assert_eq!(report.stages.iter().map(|s| s.stage).collect::<Vec<_>>(), Stage::ALL, "{report:#?}");
     let failed = report.stages.iter().filter(|s| s.status == StageStatus::Failed).count();

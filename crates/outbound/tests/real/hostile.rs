@@ -5,7 +5,7 @@ use gatehouse_domain::{Cause, Stage};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    ask::{http, through},
+    ask::{http, through, was_logged},
     certificates::Authority,
     listener::{Listener, authorization, linger, read_head},
     parts::Squid,
@@ -79,6 +79,8 @@ async fn certificates_that_hold_the_password_are_not_shown() {
         assert!(report.message.contains("(a name that is not shown)"), "{report:#?}");
         let report = ask().ca(&authority.pem).fails(Stage::ProxyTls, Cause::ProxyTlsFailed).await;
         assert!(report.message.contains("another name: (a name that is not shown)"), "{report:#?}");
+        // The log that is searched is the real one: TLS does write into it.
+        assert!(was_logged("rustls"));
         assert!(!format!("{report:?}").to_lowercase().contains(&PASSWORD.to_lowercase()), "{report:#?}");
     }
 }
@@ -90,4 +92,34 @@ async fn names_in_certificates_are_bounded_and_cleaned() {
     let report = through("https", proxy.port).fails(Stage::ProxyTls, Cause::ProxyTlsFailed).await;
     assert!(report.message.contains("CA xxx") && report.message.contains("xxx…"), "{report:#?}");
     assert!(report.message.chars().count() < 300, "{report:#?}");
+}
+
+/// Whatever bytes come, a report with all its parts comes out of them.
+#[tokio::test]
+async fn arbitrary_bytes() {
+    use proptest::{
+        prelude::{Strategy as _, any},
+        strategy::ValueTree as _,
+        test_runner::TestRunner,
+    };
+    let mut runner = TestRunner::deterministic();
+    let begins: [&[u8]; 6] = [
+        b"",
+        b"\x05\x00",
+        b"\x05\x02\x01\x00\x05\x00",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 407 x\r\nProxy-Authenticate: ",
+        b"\x16\x03\x03",
+    ];
+    for begin in begins {
+        for _ in 0..8 {
+            let bytes = any::<Vec<u8>>().new_tree(&mut runner).unwrap().current();
+            let listener = Listener::blurts([begin, &bytes].concat()).await;
+            for scheme in ["http", "https", "socks5", "socks5h"] {
+                for target in ["https://127.0.0.1:1/", "http://127.0.0.1:1/"] {
+                    through(scheme, listener.port).login("alice", PASSWORD).target(target).timeout(2).run().await;
+                }
+            }
+        }
+    }
 }
