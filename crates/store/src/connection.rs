@@ -17,7 +17,7 @@ use surrealdb::{
 };
 use tokio::sync::RwLock;
 
-use crate::open::Endpoint;
+use crate::{open::Endpoint, runtime::runtime};
 
 /// How long a write goes on against conflicts with other writes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +77,10 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
-        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))) }
+        Self {
+            endpoint,
+            state: RwLock::new(State::Live(Arc::new(live))),
+        }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -112,14 +115,19 @@ impl Connection {
 
     async fn attempt(&self, query: &str, vars: Variables) -> Result<Value, Failure> {
         let db = self.live().await.map_err(Failure::Gone)?;
-        let answer = tokio::time::timeout(QUERY_TIMEOUT, async {
-            db.query(query).bind(vars).await?.take::<Value>(0)
-        })
-        .await;
-        let failure = match answer {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => Failure::of(&error),
-            Err(_) => Failure::Gone(format!("no answer within {} s", QUERY_TIMEOUT.as_secs())),
+        let runtime = runtime().map_err(|error| Failure::Gone(error.to_string()))?;
+        let mut task = runtime.spawn({
+            let (db, query) = (Arc::clone(&db), query.to_string());
+            async move { db.query(query).bind(vars).await?.take::<Value>(0) }
+        });
+        let failure = match tokio::time::timeout(QUERY_TIMEOUT, &mut task).await {
+            Ok(Ok(Ok(value))) => return Ok(value),
+            Ok(Ok(Err(error))) => Failure::of(&error),
+            Ok(Err(panic)) => Failure::Other(format!("the database engine failed: {panic}")),
+            Err(_) => {
+                task.abort();
+                Failure::Gone(format!("no answer within {} s", QUERY_TIMEOUT.as_secs()))
+            }
         };
         if matches!(failure, Failure::Gone(_)) && self.endpoint.is_remote() {
             let mut state = self.state.write().await;
@@ -143,7 +151,7 @@ impl Connection {
             State::Failed(at, why) if at.elapsed() < PAUSE_AFTER_FAILURE => return Err(why.clone()),
             State::Broken | State::Failed(..) => {}
         }
-        match self.endpoint.reconnect().await {
+        match self.endpoint.clone().reconnect().await {
             Ok(db) => {
                 tracing::info!(endpoint = ?self.endpoint, "connected to the database again");
                 let db = Arc::new(db);

@@ -109,8 +109,14 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
 /// Makes a folder, and those above it, for this user alone: it will hold people's password hashes. The engine keeps what
 /// happens inside on the disk, not the folder's own name.
 fn create(path: &Path) -> io::Result<()> {
-    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mut missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
     while let Some(folder) = missing.pop() {
         if let Some(parent) = folder.parent() {
             File::open(parent)?.sync_all()?;

@@ -35,6 +35,7 @@ mod open;
 mod ports;
 mod queries;
 mod row;
+mod runtime;
 mod wal;
 
 pub use open::{OpenError, StoreConfig};

@@ -71,7 +71,9 @@ pub(crate) async fn verify(db: &Surreal<Any>) -> Result<(), OpenError> {
     let applied = applied(db).await?;
     check(&applied)?;
     if applied.len() < MIGRATIONS.len() {
-        return Err(OpenError::Database("it is not the one that was opened: its migrations are gone".into()));
+        return Err(OpenError::Database(
+            "it is not the one that was opened: its migrations are gone".into(),
+        ));
     }
     Ok(())
 }
@@ -160,7 +162,10 @@ async fn apply(db: &Surreal<Any>, migration: &Migration) -> Result<(), Error> {
 
 fn is_race(error: &Error) -> bool {
     matches!(error.query_details(), Some(QueryError::TransactionConflict))
-        || matches!(error.already_exists_details(), Some(AlreadyExistsError::Record { .. }))
+        || matches!(
+            error.already_exists_details(),
+            Some(AlreadyExistsError::Record { .. })
+        )
 }
 
 fn checksum(text: &str) -> String {

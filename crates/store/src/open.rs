@@ -14,7 +14,7 @@ use surrealdb::{
     opt::auth::{Credentials, Database, Namespace, Root, Signin},
 };
 
-use crate::{Store, connection::Connection, folder, migrations};
+use crate::{Store, connection::Connection, folder, migrations, runtime::runtime};
 
 const NAMESPACE: &str = "gatehouse";
 const DATABASE: &str = "gatehouse";
@@ -199,14 +199,19 @@ impl Endpoint {
     }
 
     /// Connects again, to the same database as before: one that lost its tables is another.
-    pub(crate) async fn reconnect(&self) -> Result<Surreal<Any>, OpenError> {
-        let db = self.connect().await?;
-        migrations::verify(&db).await?;
-        Ok(db)
+    pub(crate) async fn reconnect(self) -> Result<Surreal<Any>, OpenError> {
+        let again = async move {
+            let db = self.connect().await?;
+            migrations::verify(&db).await?;
+            Ok(db)
+        };
+        on_our_threads(again)
+            .await?
+            .unwrap_or_else(|panic| Err(OpenError::Database(panic.to_string())))
     }
 
     /// Connects, signs in, and selects the database.
-    pub(crate) async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
+    async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
         match self {
             Self::Folder(path) => {
                 // `sync=every`: a commit is answered when it is on the disk (surrealdb-kvs-surrealkv, `cnf.rs`). It is the default,
@@ -273,6 +278,14 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// Runs something of the engine on its own threads; the inner error is a panic.
+async fn on_our_threads<T: Send + 'static>(
+    task: impl Future<Output = Result<T, OpenError>> + Send + 'static,
+) -> Result<Result<Result<T, OpenError>, tokio::task::JoinError>, OpenError> {
+    let runtime = runtime().map_err(|error| OpenError::Database(error.to_string()))?;
+    Ok(runtime.spawn(task).await)
 }
 
 /// Signs in as a user of the root, the namespace or the database, whichever it is.
@@ -366,31 +379,27 @@ impl Store {
     /// [`OpenError`], each for the operator.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         let endpoint = Endpoint::parse(config)?;
-        if let Endpoint::Folder(path) = &endpoint {
-            let path = path.clone();
-            match tokio::task::spawn_blocking(move || folder::prepare(&path)).await {
-                Ok(result) => result?,
-                Err(error) => return Err(OpenError::Database(error.to_string())),
-            }
-        }
-        // In a task of its own: the engine may panic on files it did not expect, and that is an answer too.
-        let task = tokio::spawn({
+        let task = {
             let endpoint = endpoint.clone();
             async move {
+                if let Endpoint::Folder(path) = &endpoint {
+                    folder::prepare(path)?;
+                }
                 let db = endpoint.connect().await?;
                 migrations::run(&db).await?;
                 Ok(db)
             }
-        });
-        let db = match (task.await, &endpoint) {
+        };
+        let db = match (on_our_threads(task).await?, &endpoint) {
             (Ok(result), _) => result?,
-            (Err(error), Endpoint::Folder(path)) if error.is_panic() => {
+            // The engine may panic on files it did not expect, and that is an answer too.
+            (Err(_), Endpoint::Folder(path)) => {
                 return Err(OpenError::Damaged {
                     path: path.clone(),
                     what: "the database engine can't read its files".into(),
                 });
             }
-            (Err(error), _) => return Err(OpenError::Database(error.to_string())),
+            (Err(panic), _) => return Err(OpenError::Database(panic.to_string())),
         };
         Ok(Self {
             connection: Arc::new(Connection::new(endpoint, db)),

@@ -85,7 +85,11 @@ pub(crate) fn examine(segment: impl Read) -> io::Result<Log> {
             let Some(payload) = rest.get(..length) else {
                 // Only the last block is shorter than a block. A record that was being written is the last thing there; where
                 // a whole one follows, it is the length that is wrong.
-                return if holds_a_record(rest) { broken("a length that does not fit") } else { Ok(Log::Torn { keep: whole }) };
+                return if holds_a_record(rest) {
+                    broken("a length that does not fit")
+                } else {
+                    Ok(Log::Torn { keep: whole })
+                };
             };
             if checksum(kind, payload) != u32::from_be_bytes([c0, c1, c2, c3]) {
                 return broken("a checksum that does not fit");
@@ -118,11 +122,15 @@ fn checksum(kind: u8, payload: &[u8]) -> u32 {
 /// Whether a whole record begins anywhere in these bytes.
 fn holds_a_record(bytes: &[u8]) -> bool {
     (0..bytes.len()).any(|at| {
-        let Some((header, rest)) = bytes[at..].split_first_chunk::<HEADER>() else { return false };
+        let Some((header, rest)) = bytes[at..].split_first_chunk::<HEADER>() else {
+            return false;
+        };
         let [c0, c1, c2, c3, l0, l1, kind] = *header;
         let payload = rest.get(..usize::from(u16::from_be_bytes([l0, l1])));
         matches!(kind, FULL | FIRST | MIDDLE | LAST)
-            && payload.is_some_and(|payload| checksum(kind, payload) == u32::from_be_bytes([c0, c1, c2, c3]))
+            && payload.is_some_and(|payload| {
+                checksum(kind, payload) == u32::from_be_bytes([c0, c1, c2, c3])
+            })
     })
 }
 

@@ -434,7 +434,11 @@ fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
     }
     // All the company's uses: telling which of them are of these rows (`proxy IN $rows.id`) takes the engine longer than the rows.
     // What is computed needs a name to be sorted by; a field that got another name would be missing under its own.
-    let (computed, order) = if sort.starts_with('(') { (format!(", {sort} AS sort_key"), "sort_key") } else { (String::new(), sort) };
+    let (computed, order) = if sort.starts_with('(') {
+        (format!(", {sort} AS sort_key"), "sort_key")
+    } else {
+        (String::new(), sort)
+    };
     Ok(format!(
         "{{
     LET $default = (SELECT VALUE proxy FROM ONLY $pointer);

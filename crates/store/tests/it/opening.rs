@@ -42,7 +42,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("readable") {
         let entry = entry.expect("readable");
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &to) } else { fs::copy(entry.path(), &to).map(drop).expect("copied") }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            fs::copy(entry.path(), &to).map(drop).expect("copied")
+        }
     }
 }
 
@@ -51,9 +55,15 @@ fn config(path: &Path) -> StoreConfig {
 }
 
 async fn names(store: &Store, company: CompanyId) -> Vec<String> {
-    let query = ProxyQuery { limit: 200, ..Default::default() };
+    let query = ProxyQuery {
+        limit: 200,
+        ..Default::default()
+    };
     let page = store.list_proxies(company, &query).await.expect("a list");
-    page.items.into_iter().map(|record| record.values.name.to_string()).collect()
+    page.items
+        .into_iter()
+        .map(|record| record.values.name.to_string())
+        .collect()
 }
 
 /// A connection past the store.
@@ -63,14 +73,24 @@ async fn raw(config: &StoreConfig) -> Surreal<Any> {
     let db = loop {
         match any::connect(config.database.as_str()).await {
             Ok(db) => break db,
-            Err(_) if begin.elapsed() < Duration::from_secs(10) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(_) if begin.elapsed() < Duration::from_secs(10) => {
+                tokio::time::sleep(Duration::from_millis(10)).await
+            }
             Err(error) => panic!("{error}"),
         }
     };
     if config.user.is_some() {
-        db.signin(Root { username: "root".into(), password: "root".into() }).await.expect("signed in");
+        db.signin(Root {
+            username: "root".into(),
+            password: "root".into(),
+        })
+        .await
+        .expect("signed in");
     }
-    db.use_ns("gatehouse").use_db("gatehouse").await.expect("selected");
+    db.use_ns("gatehouse")
+        .use_db("gatehouse")
+        .await
+        .expect("selected");
     db
 }
 
@@ -80,17 +100,24 @@ async fn past_the_store(bed: &Bed, query: &str) -> Result<Store, OpenError> {
         bed.store.close().await;
     }
     let db = raw(&bed.config).await;
-    db.query(query).await.and_then(|results| results.check()).expect("done");
+    db.query(query)
+        .await
+        .and_then(|results| results.check())
+        .expect("done");
     let dump = async |db: &Surreal<Any>| {
         let mut results = db.query("INFO FOR DB; SELECT * FROM migration; SELECT * FROM company; SELECT * FROM proxy_setting").await.expect("a dump");
-        (0..4).map(|number| results.take::<Value>(number).expect("a dump")).collect::<Vec<_>>()
+        (0..4)
+            .map(|number| results.take::<Value>(number).expect("a dump"))
+            .collect::<Vec<_>>()
     };
     let before = dump(&db).await;
     drop(db);
     let begin = Instant::now();
     let result = loop {
         match Store::open(&bed.config).await {
-            Err(OpenError::Locked(_)) if begin.elapsed() < Duration::from_secs(10) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(OpenError::Locked(_)) if begin.elapsed() < Duration::from_secs(10) => {
+                tokio::time::sleep(Duration::from_millis(10)).await
+            }
             result => break result,
         }
     };
@@ -111,20 +138,35 @@ mod a_database_is_opened_again {
         proxy(&bed.store, company, "a").await;
         let clone = bed.store.clone();
         bed.store.close().await;
-        assert!(matches!(clone.is_empty().await, Err(StoreError::Unavailable(_))), "closed for all clones");
+        assert!(
+            matches!(clone.is_empty().await, Err(StoreError::Unavailable(_))),
+            "closed for all clones"
+        );
         for _ in 0..2 {
-            let store = Store::open(&bed.config).await.expect("opened at once: the lock is free");
+            let store = Store::open(&bed.config)
+                .await
+                .expect("opened at once: the lock is free");
             assert_eq!(names(&store, company).await, ["a"]);
             store.close().await;
         }
-        let mut notes = raw(&bed.config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
-        assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1], "each migration once");
+        let mut notes = raw(&bed.config)
+            .await
+            .query("SELECT VALUE number FROM migration")
+            .await
+            .expect("an answer");
+        assert_eq!(
+            notes.take::<Vec<i64>>(0).expect("numbers"),
+            [1],
+            "each migration once"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn five_programs_that_start_at_once_apply_each_migration_once() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start() else {
+        return;
+    };
     let config = server.config();
     // Until the server answers, nobody has made anything.
     while any::connect(config.database.as_str()).await.is_err() {
@@ -138,7 +180,11 @@ async fn five_programs_that_start_at_once_apply_each_migration_once() {
     for store in stores {
         assert!(store.expect("opened").is_empty().await.expect("an answer"));
     }
-    let mut notes = raw(&config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
+    let mut notes = raw(&config)
+        .await
+        .query("SELECT VALUE number FROM migration")
+        .await
+        .expect("an answer");
     assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1]);
 }
 
@@ -169,15 +215,31 @@ on_each_of_the_lasting! {
 
 async fn a_newer_database_is_refused(bed: Arc<Bed>) {
     company(&bed.store).await;
-    let error = past_the_store(&bed, "CREATE migration:7 SET number = 7, name = 'later', checksum = 'x'").await.expect_err("refused");
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 1 }), "{error:?}");
-    assert!(error.to_string().starts_with("This database was made by a newer Gatehouse (migration 7; this program knows 1)."), "{error}");
+    let error = past_the_store(
+        &bed,
+        "CREATE migration:7 SET number = 7, name = 'later', checksum = 'x'",
+    )
+    .await
+    .expect_err("refused");
+    assert!(
+        matches!(error, OpenError::Newer { found: 7, known: 1 }),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().starts_with(
+            "This database was made by a newer Gatehouse (migration 7; this program knows 1)."
+        ),
+        "{error}"
+    );
 }
 
 async fn a_migration_that_was_changed_is_refused(bed: Arc<Bed>) {
     let query = "DELETE migration:1; CREATE migration:1 SET number = 1, name = 'foundation', checksum = 'x'";
     let error = past_the_store(&bed, query).await.expect_err("refused");
-    assert!(matches!(&error, OpenError::MigrationChanged { number: 1, name } if name == "foundation"), "{error:?}");
+    assert!(
+        matches!(&error, OpenError::MigrationChanged { number: 1, name } if name == "foundation"),
+        "{error:?}"
+    );
 }
 
 async fn another_programs_database_is_refused(bed: Arc<Bed>) {
@@ -187,16 +249,24 @@ async fn another_programs_database_is_refused(bed: Arc<Bed>) {
         bed.store.close().await;
     }
     let db = raw(&bed.config).await;
-    db.query(query).await.and_then(|results| results.check()).expect("done");
+    db.query(query)
+        .await
+        .and_then(|results| results.check())
+        .expect("done");
     drop(db);
     let begin = Instant::now();
     let error = loop {
         match Store::open(&bed.config).await {
-            Err(OpenError::Locked(_)) if begin.elapsed() < Duration::from_secs(10) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(OpenError::Locked(_)) if begin.elapsed() < Duration::from_secs(10) => {
+                tokio::time::sleep(Duration::from_millis(10)).await
+            }
             result => break result.expect_err("refused"),
         }
     };
-    assert!(error.to_string().contains("other tables (company)"), "{error}");
+    assert!(
+        error.to_string().contains("other tables (company)"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,12 +276,23 @@ async fn one_process_at_a_time_has_a_folder() {
     let lock = fs::read(path.join("LOCK")).expect("a lock file");
     for _ in 0..2 {
         let error = Store::open(&bed.config).await.expect_err("refused");
-        assert!(matches!(&error, OpenError::Locked(at) if *at == path), "{error:?}");
+        assert!(
+            matches!(&error, OpenError::Locked(at) if *at == path),
+            "{error:?}"
+        );
     }
-    assert_eq!(fs::read(path.join("LOCK")).expect("a lock file"), lock, "whoever has it is still noted there");
+    assert_eq!(
+        fs::read(path.join("LOCK")).expect("a lock file"),
+        lock,
+        "whoever has it is still noted there"
+    );
     company(&bed.store).await;
     bed.store.close().await;
-    Store::open(&bed.config).await.expect("free again").close().await;
+    Store::open(&bed.config)
+        .await
+        .expect("free again")
+        .close()
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -239,25 +320,50 @@ async fn what_is_something_else_is_refused_and_left_alone() {
         ("file", "it is a file, not a folder"),
         ("letters", "the folder holds other things (letter.txt)"),
         ("photos", "the folder holds other things (2020, 2021)"),
-        ("other", "the folder wal holds a file of another kind (000001.log)"),
-        ("like", "the folder wal holds a file of another kind (notes.txt)"),
+        (
+            "other",
+            "the folder wal holds a file of another kind (000001.log)",
+        ),
+        (
+            "like",
+            "the folder wal holds a file of another kind (notes.txt)",
+        ),
         ("rocks", "the folder holds other things (CURRENT)"),
         ("lock-folder", "the folder holds other things (LOCK)"),
     ] {
-        let error = Store::open(&config(&root.join(name))).await.expect_err(name);
-        assert!(matches!(error, OpenError::Foreign { .. }), "{name}: {error:?}");
+        let error = Store::open(&config(&root.join(name)))
+            .await
+            .expect_err(name);
+        assert!(
+            matches!(error, OpenError::Foreign { .. }),
+            "{name}: {error:?}"
+        );
         assert!(error.to_string().contains(expected), "{name}: {error}");
     }
     for name in ["file/below", "dangling"] {
-        let error = Store::open(&config(&root.join(name))).await.expect_err(name);
+        let error = Store::open(&config(&root.join(name)))
+            .await
+            .expect_err(name);
         assert!(matches!(error, OpenError::Io { .. }), "{name}: {error:?}");
     }
     assert_eq!(snapshot(root), before);
     // What is empty is ours.
     fs::create_dir(root.join("empty")).expect("made");
-    Store::open(&config(&root.join("empty"))).await.expect("opened").close().await;
-    Store::open(&config(&root.join("new/and/deep"))).await.expect("opened").close().await;
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(root.join("new/and/deep")).expect("there").permissions());
+    Store::open(&config(&root.join("empty")))
+        .await
+        .expect("opened")
+        .close()
+        .await;
+    Store::open(&config(&root.join("new/and/deep")))
+        .await
+        .expect("opened")
+        .close()
+        .await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(root.join("new/and/deep"))
+            .expect("there")
+            .permissions(),
+    );
     assert_eq!(mode & 0o777, 0o700, "nobody else reads it");
 }
 
@@ -274,7 +380,10 @@ async fn killed(to: &Path) -> CompanyId {
 }
 
 fn log(path: &Path) -> PathBuf {
-    let mut segments: Vec<_> = fs::read_dir(path.join("wal")).expect("a log").map(|entry| entry.expect("readable").path()).collect();
+    let mut segments: Vec<_> = fs::read_dir(path.join("wal"))
+        .expect("a log")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     segments.sort();
     segments.pop().expect("a segment")
 }
@@ -289,40 +398,89 @@ async fn a_damaged_database_is_refused_and_left_alone() {
     proxy(&bed.store, company(&bed.store).await, "a").await;
     bed.store.close().await;
     let closed = bed.config.folder().expect("a folder").to_path_buf();
-    assert!(fs::read_dir(closed.join("sstables")).expect("there").count() > 0);
+    assert!(
+        fs::read_dir(closed.join("sstables"))
+            .expect("there")
+            .count()
+            > 0
+    );
 
     let manifest = |path: &Path| path.join("manifest/00000000000000000000.manifest");
     type Damage<'a> = (&'a str, &'a Path, Box<dyn Fn(&Path)>);
     let damages: Vec<Damage> = vec![
-        ("garbage in the manifest", &image, Box::new(move |path| fs::write(manifest(path), b"garbage garbage garbage garbage").expect("written"))),
-        ("an empty manifest", &image, Box::new(move |path| fs::write(manifest(path), b"").expect("written"))),
-        ("no manifest", &image, Box::new(move |path| fs::remove_file(manifest(path)).expect("removed"))),
-        ("no manifest, but tables", &closed, Box::new(move |path| fs::remove_file(manifest(path)).expect("removed"))),
-        ("a manifest that is cut off", &closed, Box::new(move |path| {
-            let bytes = fs::read(manifest(path)).expect("read");
-            fs::write(manifest(path), &bytes[..30]).expect("written");
-        })),
-        ("garbage as the log", &image, Box::new(|path| fs::write(log(path), b"garbage garbage garbage garbage").expect("written"))),
-        ("a bit in the middle of the log", &image, Box::new(|path| {
-            let mut bytes = fs::read(log(path)).expect("read");
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(log(path), bytes).expect("written");
-        })),
-        ("a segment of the log that is missing", &image, Box::new(|path| {
-            let name = path.join("wal/00000000000000000002.wal");
-            fs::write(name, b"").expect("written");
-        })),
-        ("garbage as a table", &closed, Box::new(|path| {
-            for table in fs::read_dir(path.join("sstables")).expect("there") {
-                fs::write(table.expect("readable").path(), vec![0xAB; 5000]).expect("written");
-            }
-        })),
-        ("a table that is missing", &closed, Box::new(|path| {
-            for table in fs::read_dir(path.join("sstables")).expect("there") {
-                fs::remove_file(table.expect("readable").path()).expect("removed");
-            }
-        })),
+        (
+            "garbage in the manifest",
+            &image,
+            Box::new(move |path| {
+                fs::write(manifest(path), b"garbage garbage garbage garbage").expect("written")
+            }),
+        ),
+        (
+            "an empty manifest",
+            &image,
+            Box::new(move |path| fs::write(manifest(path), b"").expect("written")),
+        ),
+        (
+            "no manifest",
+            &image,
+            Box::new(move |path| fs::remove_file(manifest(path)).expect("removed")),
+        ),
+        (
+            "no manifest, but tables",
+            &closed,
+            Box::new(move |path| fs::remove_file(manifest(path)).expect("removed")),
+        ),
+        (
+            "a manifest that is cut off",
+            &closed,
+            Box::new(move |path| {
+                let bytes = fs::read(manifest(path)).expect("read");
+                fs::write(manifest(path), &bytes[..30]).expect("written");
+            }),
+        ),
+        (
+            "garbage as the log",
+            &image,
+            Box::new(|path| {
+                fs::write(log(path), b"garbage garbage garbage garbage").expect("written")
+            }),
+        ),
+        (
+            "a bit in the middle of the log",
+            &image,
+            Box::new(|path| {
+                let mut bytes = fs::read(log(path)).expect("read");
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                fs::write(log(path), bytes).expect("written");
+            }),
+        ),
+        (
+            "a segment of the log that is missing",
+            &image,
+            Box::new(|path| {
+                let name = path.join("wal/00000000000000000002.wal");
+                fs::write(name, b"").expect("written");
+            }),
+        ),
+        (
+            "garbage as a table",
+            &closed,
+            Box::new(|path| {
+                for table in fs::read_dir(path.join("sstables")).expect("there") {
+                    fs::write(table.expect("readable").path(), vec![0xAB; 5000]).expect("written");
+                }
+            }),
+        ),
+        (
+            "a table that is missing",
+            &closed,
+            Box::new(|path| {
+                for table in fs::read_dir(path.join("sstables")).expect("there") {
+                    fs::remove_file(table.expect("readable").path()).expect("removed");
+                }
+            }),
+        ),
     ];
     for (number, (what, original, damage)) in damages.iter().enumerate() {
         let path = folder.path().join(number.to_string());
@@ -337,8 +495,14 @@ async fn a_damaged_database_is_refused_and_left_alone() {
         let before = without_lock();
         let error = Store::open(&config(&path)).await.expect_err(what);
         println!("{what}: {error}");
-        assert!(matches!(error, OpenError::Damaged { .. }), "{what}: {error:?}");
-        assert!(error.to_string().contains("Nothing was overwritten"), "{what}: {error}");
+        assert!(
+            matches!(error, OpenError::Damaged { .. }),
+            "{what}: {error:?}"
+        );
+        assert!(
+            error.to_string().contains("Nothing was overwritten"),
+            "{what}: {error}"
+        );
         assert_eq!(without_lock(), before, "{what}");
     }
 }
@@ -354,10 +518,17 @@ async fn a_record_that_was_being_written_is_cut_off_and_what_comes_after_it_stay
         copy(&image, &path);
         let length = whole.checked_add_signed(change).expect("long enough");
         // Grown: what a header looks like whose record did not arrive, or the zeros of a file whose data did not.
-        let file = fs::OpenOptions::new().write(true).open(log(&path)).expect("a log");
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(log(&path))
+            .expect("a log");
         file.set_len(length).expect("cut");
         let store = Store::open(&config(&path)).await.expect("opened");
-        let expected: &[&str] = if change < 0 { &["a", "b"] } else { &["a", "b", "c"] };
+        let expected: &[&str] = if change < 0 {
+            &["a", "b"]
+        } else {
+            &["a", "b", "c"]
+        };
         assert_eq!(names(&store, company).await, expected, "{change}");
         // Acknowledged, and then killed again.
         proxy(&store, company, "d").await;
@@ -365,31 +536,65 @@ async fn a_record_that_was_being_written_is_cut_off_and_what_comes_after_it_stay
         copy(&path, &again);
         store.close().await;
         let store = Store::open(&config(&again)).await.expect("opened");
-        assert_eq!(names(&store, company).await, [expected, &["d"]].concat(), "{change}");
+        assert_eq!(
+            names(&store, company).await,
+            [expected, &["d"]].concat(),
+            "{change}"
+        );
         store.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_or_does_not_know_us() {
-    let nobody = StoreConfig { user: Some("root".into()), password: Some(Secret::new("root")), ..StoreConfig::new("ws://127.0.0.1:9") };
+    let nobody = StoreConfig {
+        user: Some("root".into()),
+        password: Some(Secret::new("root")),
+        ..StoreConfig::new("ws://127.0.0.1:9")
+    };
     let begin = Instant::now();
     let error = Store::open(&nobody).await.expect_err("nobody there");
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error:?}");
-    assert!(error.to_string().contains("ws://127.0.0.1:9") && begin.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(
+        error.to_string().contains("ws://127.0.0.1:9") && begin.elapsed() < Duration::from_secs(5),
+        "{error}"
+    );
 
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start() else {
+        return;
+    };
     open(&server.config()).await;
-    for (user, password) in [(Some("root"), "wrong"), (Some("nobody"), "root"), (None, "")] {
-        let config = StoreConfig { user: user.map(Into::into), password: Some(Secret::new(password)), ..server.config() };
+    for (user, password) in [
+        (Some("root"), "wrong"),
+        (Some("nobody"), "root"),
+        (None, ""),
+    ] {
+        let config = StoreConfig {
+            user: user.map(Into::into),
+            password: Some(Secret::new(password)),
+            ..server.config()
+        };
         let error = Store::open(&config).await.expect_err("refused");
-        assert!(matches!(error, OpenError::WrongCredentials { .. }), "{error:?}");
-        assert!(!error.to_string().contains("wrong"), "the password is not shown: {error}");
+        assert!(
+            matches!(error, OpenError::WrongCredentials { .. }),
+            "{error:?}"
+        );
+        assert!(
+            !error.to_string().contains("wrong"),
+            "the password is not shown: {error}"
+        );
     }
     // A user of the database alone is enough.
     let db = raw(&server.config()).await;
-    db.query("DEFINE USER small ON DATABASE PASSWORD 'small' ROLES OWNER").await.and_then(|results| results.check()).expect("made");
-    let config = StoreConfig { user: Some("small".into()), password: Some(Secret::new("small")), ..server.config() };
+    db.query("DEFINE USER small ON DATABASE PASSWORD 'small' ROLES OWNER")
+        .await
+        .and_then(|results| results.check())
+        .expect("made");
+    let config = StoreConfig {
+        user: Some("small".into()),
+        password: Some(Secret::new("small")),
+        ..server.config()
+    };
     let store = Store::open(&config).await.expect("opened");
     assert!(store.is_empty().await.expect("an answer"));
 }
@@ -397,26 +602,51 @@ async fn a_server_that_is_not_there_or_does_not_know_us() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_went_away_is_noticed_and_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
-    let Some(mut server) = Server::start_at(port, &format!("surrealkv://{}", folder.path().join("db").display())) else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+        .port();
+    let Some(mut server) = Server::start_at(
+        port,
+        &format!("surrealkv://{}", folder.path().join("db").display()),
+    ) else {
+        return;
+    };
     let store = open(&server.config()).await;
     let company = company(&store).await;
     proxy(&store, company, "a").await;
     server.stop();
     let begin = Instant::now();
     for _ in 0..3 {
-        assert!(matches!(store.is_empty().await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(
+            store.is_empty().await,
+            Err(StoreError::Unavailable(_))
+        ));
     }
-    let write = store.create_company(CompanyId::new(), &gatehouse_domain::CompanyName::parse("x").expect("right"), now()).await;
-    assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
+    let write = store
+        .create_company(
+            CompanyId::new(),
+            &gatehouse_domain::CompanyName::parse("x").expect("right"),
+            now(),
+        )
+        .await;
+    assert!(
+        matches!(write, Err(StoreError::Unavailable(_))),
+        "{write:?}"
+    );
     println!("four answers that it is gone took {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(40));
     let _server = server.again();
     let begin = Instant::now();
     loop {
-        match store.proxy(company, gatehouse_platform::ProxyId::new()).await {
+        match store
+            .proxy(company, gatehouse_platform::ProxyId::new())
+            .await
+        {
             Err(StoreError::NotFound) => break,
-            Err(StoreError::Unavailable(_)) if begin.elapsed() < Duration::from_secs(30) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(StoreError::Unavailable(_)) if begin.elapsed() < Duration::from_secs(30) => {
+                tokio::time::sleep(Duration::from_millis(50)).await
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -426,24 +656,113 @@ async fn a_server_that_went_away_is_noticed_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_does_not_parse_is_named() {
+    let bed = Bed::new(Backend::Folder).await.expect("a folder");
+    let company = company(&bed.store).await;
+    let id = proxy(&bed.store, company, "a").await.id;
+    // What the schema lets through and the program does not.
+    let store = past_the_store(&bed, "UPDATE proxy_setting SET host = 'no host'")
+        .await
+        .expect("opened");
+    for error in [
+        store.proxy(company, id).await.expect_err("not readable"),
+        store
+            .list_proxies(company, &ProxyQuery::default())
+            .await
+            .expect_err("not readable"),
+    ] {
+        let StoreError::Internal(why) = error else {
+            panic!("{error:?}")
+        };
+        assert!(
+            why.starts_with(&format!(
+                "proxy_setting:u'{id}': the field host can't be read:"
+            )),
+            "{why}"
+        );
+    }
+    // What the program would never write, the schema refuses.
+    store.close().await;
+    let db = raw(&bed.config).await;
+    for wrong in [
+        "port = 0",
+        "port = 65536",
+        "port = '80'",
+        "name = ''",
+        "name = NONE",
+        "scheme = 'ftp'",
+        "authentication = 'ntlm'",
+        "timeout_s = 121",
+        "password = 'in the clear'",
+        "version = 0",
+        "unknown = 1",
+        "created_at = time::now()",
+        "company = company:other",
+    ] {
+        let answer = db
+            .query(format!("UPDATE proxy_setting SET {wrong}"))
+            .await
+            .and_then(|results| results.check());
+        assert!(answer.is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_indexes_are_used() {
     let bed = Bed::new(Backend::Folder).await.expect("a folder");
     bed.store.close().await;
     let db = raw(&bed.config).await;
     for (query, index) in [
-        ("SELECT * FROM proxy_setting WHERE company = company:1 ORDER BY name_key, id LIMIT 51", "proxy_setting_name"),
-        ("SELECT VALUE id FROM proxy_setting WHERE company = company:1 AND name_key = 'a' LIMIT 1", "proxy_setting_name"),
-        ("SELECT * FROM proxy_setting WHERE password_key > '' AND password_key < 'b' LIMIT 50", "proxy_setting_password_key"),
-        ("SELECT * FROM proxy_setting WHERE password_key > 'b' LIMIT 50", "proxy_setting_password_key"),
-        ("SELECT * FROM proxy_use WHERE company = company:1", "proxy_use_company"),
-        ("SELECT * FROM proxy_use WHERE company = company:1 AND (proxy = proxy_setting:1 OR proxy = NONE)", "proxy_use_company"),
-        ("SELECT * FROM person WHERE email_key = 'a' LIMIT 1", "person_email"),
+        (
+            "SELECT * FROM proxy_setting WHERE company = company:1 ORDER BY name_key, id LIMIT 51",
+            "proxy_setting_name",
+        ),
+        (
+            "SELECT VALUE id FROM proxy_setting WHERE company = company:1 AND name_key = 'a' LIMIT 1",
+            "proxy_setting_name",
+        ),
+        (
+            "SELECT * FROM proxy_setting WHERE password_key > '' AND password_key < 'b' LIMIT 50",
+            "proxy_setting_password_key",
+        ),
+        (
+            "SELECT * FROM proxy_setting WHERE password_key > 'b' LIMIT 50",
+            "proxy_setting_password_key",
+        ),
+        (
+            "SELECT * FROM proxy_use WHERE company = company:1",
+            "proxy_use_company",
+        ),
+        (
+            "SELECT * FROM proxy_use WHERE company = company:1 AND (proxy = proxy_setting:1 OR proxy = NONE)",
+            "proxy_use_company",
+        ),
+        (
+            "SELECT * FROM person WHERE email_key = 'a' LIMIT 1",
+            "person_email",
+        ),
         ("SELECT * FROM token WHERE hash = 'a' LIMIT 1", "token_hash"),
-        ("SELECT * FROM token WHERE person = person:1 AND company = company:1", "token_person"),
-        ("SELECT VALUE id FROM session WHERE expires_at <= time::now() LIMIT 200", "session_expiry"),
-        ("SELECT VALUE id FROM sign_in WHERE latest <= time::now() LIMIT 200", "sign_in_latest"),
+        (
+            "SELECT * FROM token WHERE person = person:1 AND company = company:1",
+            "token_person",
+        ),
+        (
+            "SELECT VALUE id FROM session WHERE expires_at <= time::now() LIMIT 200",
+            "session_expiry",
+        ),
+        (
+            "SELECT VALUE id FROM sign_in WHERE latest <= time::now() LIMIT 200",
+            "sign_in_latest",
+        ),
     ] {
-        let plan: Value = db.query(format!("EXPLAIN {query}")).await.and_then(|mut results| results.take(0)).expect(query);
-        assert!(format!("{plan:?}").contains(&format!("index: {index}")), "{query}: {plan:?}");
+        let plan: Value = db
+            .query(format!("EXPLAIN {query}"))
+            .await
+            .and_then(|mut results| results.take(0))
+            .expect(query);
+        assert!(
+            format!("{plan:?}").contains(&format!("index: {index}")),
+            "{query}: {plan:?}"
+        );
     }
 }
