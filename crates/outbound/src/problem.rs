@@ -25,8 +25,8 @@ pub(crate) enum Problem {
     ConnectTimeout,
     /// TLS to the proxy.
     ProxyTls(TlsProblem),
-    /// The proxy accepted the connection, and then did not answer.
-    ProxyTimeout,
+    /// The proxy accepted the connection, and then did not answer; whether TLS to it was being agreed on.
+    ProxyTimeout { tls: bool },
     /// A SOCKS proxy let us in, and then did not say in time whether it reaches the target.
     SocksTimeout,
     /// The proxy closed the connection; whether in the middle of an answer.
@@ -92,7 +92,7 @@ impl Problem {
             Self::Connect(DialError::TimedOut, _) | Self::ConnectTimeout => Cause::ConnectTimeout,
             Self::Connect(..) => Cause::ConnectionRefused,
             Self::ProxyTls(_) => Cause::ProxyTlsFailed,
-            Self::ProxyTimeout | Self::SocksTimeout => Cause::ProxyTimeout,
+            Self::ProxyTimeout { .. } | Self::SocksTimeout => Cause::ProxyTimeout,
             Self::ProxyClosed { .. } => Cause::ProxyClosed,
             Self::NotAProxy(_) => Cause::NotAProxy,
             Self::Status { status, .. } => match status {

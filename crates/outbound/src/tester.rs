@@ -117,7 +117,7 @@ impl Way<'_> {
 
         let mut wire = if values.scheme == Scheme::Https {
             steps
-                .run(Stage::ProxyTls, Problem::ProxyTimeout, async {
+                .run(Stage::ProxyTls, Problem::ProxyTimeout { tls: true }, async {
                     let trust = trust.get().await.map_err(Problem::ProxyTls)?;
                     let (stream, secured) =
                         tls::secure(Wire::new(stream), &values.host, trust).await.map_err(Problem::ProxyTls)?;
@@ -130,7 +130,9 @@ impl Way<'_> {
         };
 
         // The answer is there already when the proxy took the whole request.
-        let answer = steps.run(Stage::ProxyHandshake, Problem::ProxyTimeout, self.handshake(&mut wire, steps.deadline)).await?;
+        let answer = steps
+            .run(Stage::ProxyHandshake, Problem::ProxyTimeout { tls: false }, self.handshake(&mut wire, steps.deadline))
+            .await?;
 
         let mut wire = if target.tls {
             steps

@@ -174,31 +174,33 @@ impl<'a> Words<'a> {
                 format!("no answer within {seconds}"),
             ),
             Problem::ProxyTls(problem) => self.proxy_tls(problem),
-            Problem::ProxyTimeout => said(
-                format!("{proxy} accepted the connection, but did not answer within {seconds}."),
-                match self.values.scheme {
-                    Scheme::Https => format!(
-                        "Check that this port speaks TLS: if it does not, choose HTTP under More. If the port is right, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
-                    ),
-                    Scheme::Socks5 | Scheme::Socks5h => format!(
-                        "Check that this is a SOCKS5 proxy: an HTTP proxy waits in silence when it is spoken to like this; if it is one, choose HTTP under More. If SOCKS5 is right, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
-                    ),
-                    Scheme::Http => format!(
-                        "Check that this is the proxy's port for HTTP. If it is, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
-                    ),
+            Problem::ProxyTimeout { tls: true } => said(
+                format!("The proxy {proxy} accepted the connection, but did not answer within {seconds} when TLS began."),
+                "Check that this port speaks TLS: if it does not, choose HTTP under More. If it does, the proxy is overloaded: try a longer timeout.",
+                format!("no answer within {seconds}"),
+            ),
+            Problem::ProxyTimeout { tls: false } => said(
+                format!("The proxy {proxy} accepted the connection, but did not answer within {seconds}."),
+                if self.values.scheme.is_socks() {
+                    "Check that this is a SOCKS5 proxy: an HTTP proxy waits in silence when it is spoken to like this; if it is one, choose HTTP under More. If SOCKS5 is right, the proxy is overloaded: try a longer timeout."
+                        .to_string()
+                } else {
+                    format!(
+                        "Check that this is the proxy's port. If it is, the proxy is overloaded or can't reach {target}: try another target or a longer timeout."
+                    )
                 },
                 format!("no answer within {seconds}"),
             ),
             Problem::SocksTimeout => said(
-                format!("{proxy} let this server in, but did not say within {seconds} whether it reaches {target}."),
+                format!("The proxy {proxy} let this server in, but did not say within {seconds} whether it reaches {target}."),
                 "Check the target, and the firewall behind the proxy; or try another target.",
                 format!("no reply to the request within {seconds}"),
             ),
             Problem::ProxyClosed { begun } => said(
                 if *begun {
-                    format!("{proxy} closed the connection in the middle of its answer.")
+                    format!("The proxy {proxy} closed the connection in the middle of its answer.")
                 } else {
-                    format!("{proxy} closed the connection without an answer.")
+                    format!("The proxy {proxy} closed the connection without an answer.")
                 },
                 match self.values.scheme {
                     Scheme::Https => {
@@ -213,19 +215,19 @@ impl<'a> Words<'a> {
             Problem::NotAProxy(instead) => self.not_a_proxy(*instead),
             Problem::Status { status, why, plain_http } => self.status(*status, *why, *plain_http),
             Problem::AuthRequired => said(
-                format!("{proxy} asks for a user name and a password."),
+                format!("The proxy {proxy} asks for a user name and a password."),
                 "Choose Basic as the authentication method, and enter them.",
                 "status 407, no credentials given",
             ),
             Problem::AuthRejected => said(
-                format!("{proxy} does not accept this user name and password."),
+                format!("The proxy {proxy} does not accept this user name and password."),
                 "Enter them again. Letters beyond ASCII are sent as UTF-8; some proxies know only ASCII.",
                 "status 407, credentials given",
             ),
             Problem::AuthUnsupported(offers) => {
                 let offers = offered(offers);
                 said(
-                    format!("{proxy} offers only {offers}, which Gatehouse does not speak."),
+                    format!("The proxy {proxy} offers only {offers}, which Gatehouse does not speak."),
                     "Turn on Basic authentication on the proxy, or let this server through by its address.",
                     format!("status 407, offered: {offers}"),
                 )
@@ -313,7 +315,7 @@ impl<'a> Words<'a> {
                 "the port does not speak TLS",
             ),
             TlsProblem::Closed => said(
-                format!("{proxy} closed the connection when TLS began."),
+                format!("The proxy {proxy} closed the connection when TLS began."),
                 "Check that this port speaks TLS: if it does not, choose HTTP under More.",
                 "closed when TLS began",
             ),
@@ -497,13 +499,13 @@ impl<'a> Words<'a> {
             if plain_http { format!("answered with status {status}") } else { format!("CONNECT answered with status {status}") };
         let mut explained = match (status, why) {
             (511, _) => said(
-                format!("{proxy} wants a sign-in on a web page first (status 511)."),
+                format!("The proxy {proxy} wants a sign-in on a web page first (status 511)."),
                 "Let this server through the proxy by its address.",
                 detail,
             ),
             // tinyproxy says 401 where 407 is meant, when the password is wrong.
             (401, _) => said(
-                format!("{proxy} does not let this user through (status 401)."),
+                format!("The proxy {proxy} does not let this user through (status 401)."),
                 if self.login {
                     "Enter the user name and the password again: some proxies answer like this when they are wrong."
                 } else {
@@ -512,7 +514,7 @@ impl<'a> Words<'a> {
                 detail,
             ),
             (400..=499, _) => said(
-                format!("{proxy} does not allow {target} (status {status})."),
+                format!("The proxy {proxy} does not allow {target} (status {status})."),
                 if status == 429 {
                     "The proxy says that there were too many requests: wait, or raise its limit."
                 } else {
@@ -521,27 +523,27 @@ impl<'a> Words<'a> {
                 detail,
             ),
             (_, Some(Why::Rule)) => said(
-                format!("{proxy} does not connect to {target}: its rules forbid it (status {status})."),
+                format!("The proxy {proxy} does not connect to {target}: its rules forbid it (status {status})."),
                 "Allow this target in the proxy's rules.",
                 detail,
             ),
             (_, Some(Why::NameUnknown)) => said(
-                format!("{proxy} can't find an address for {} (status {status}).", shown(&self.target.host)),
+                format!("The proxy {proxy} can't find an address for {} (status {status}).", shown(&self.target.host)),
                 "Check the target's name, and the name servers that the proxy uses.",
                 detail,
             ),
             (_, Some(Why::Refused)) => said(
-                format!("{proxy} could not connect to {target} (status {status})."),
+                format!("The proxy {proxy} could not connect to {target} (status {status})."),
                 "Check that the target is running, and the firewall behind the proxy.",
                 detail,
             ),
             (_, Some(Why::TimedOut)) => said(
-                format!("{proxy} got no answer from {target} (status {status})."),
+                format!("The proxy {proxy} got no answer from {target} (status {status})."),
                 "Check the target, and the firewall behind the proxy.",
                 detail,
             ),
             (_, Some(Why::NoRoute)) => said(
-                format!("{proxy} finds no way to {target} (status {status})."),
+                format!("The proxy {proxy} finds no way to {target} (status {status})."),
                 "Check the target's name, and the proxy's own name servers, network and parent proxies.",
                 detail,
             ),
@@ -562,22 +564,22 @@ impl<'a> Words<'a> {
         let (proxy, target) = (&self.proxy_place, &self.target_place);
         match problem {
             SocksProblem::AuthRequired => said(
-                format!("{proxy} does not let anybody through without authentication."),
+                format!("The proxy {proxy} does not let anybody through without authentication."),
                 "Choose Basic as the authentication method, and enter the user name and the password.",
                 "no authentication offered, and not accepted",
             ),
             SocksProblem::AuthUnsupported => said(
-                format!("{proxy} takes neither a user name and password nor connections without authentication."),
+                format!("The proxy {proxy} takes neither a user name and password nor connections without authentication."),
                 "Turn on authentication with user name and password (RFC 1929) on the proxy.",
                 "no method in common",
             ),
             SocksProblem::Gssapi => said(
-                format!("{proxy} wants GSSAPI (Kerberos), which Gatehouse does not speak."),
+                format!("The proxy {proxy} wants GSSAPI (Kerberos), which Gatehouse does not speak."),
                 "Turn on authentication with user name and password (RFC 1929) on the proxy.",
                 "GSSAPI wanted",
             ),
             SocksProblem::AuthRejected => said(
-                format!("{proxy} does not accept this user name and password."),
+                format!("The proxy {proxy} does not accept this user name and password."),
                 "Enter them again.",
                 "user name and password refused",
             ),
@@ -587,12 +589,12 @@ impl<'a> Words<'a> {
                 "user name or password too long",
             ),
             SocksProblem::ClosedAtLogin => said(
-                format!("{proxy} closed the connection when it was given the user name and the password."),
+                format!("The proxy {proxy} closed the connection when it was given the user name and the password."),
                 "Enter them again: some proxies refuse like this.",
                 "closed at the login",
             ),
             SocksProblem::Closed => said(
-                format!("{proxy} closed the connection without an answer."),
+                format!("The proxy {proxy} closed the connection without an answer."),
                 "Check that the port speaks SOCKS5 and that the proxy lets this server in. How the proxy is spoken to is chosen under More.",
                 "the connection was closed",
             ),
@@ -605,20 +607,25 @@ impl<'a> Words<'a> {
                 let by_address = self.values.scheme == Scheme::Socks5 && self.target.host.address().is_none();
                 let (message, hint) = match code {
                     2 => (
-                        format!("The rules of {proxy} do not allow {target}."),
+                        format!("The rules of the proxy {proxy} do not allow {target}."),
                         "Allow this target, and this user, in the proxy's rules.",
                     ),
-                    3 => (format!("{proxy} can't reach the network of {target}."), "Check the proxy's own way to the internet."),
+                    3 => (
+                        format!("The proxy {proxy} can't reach the network of {target}."),
+                        "Check the proxy's own way to the internet.",
+                    ),
                     4 => (
-                        format!("{proxy} can't reach {target}: the host does not answer, or the proxy does not know its name."),
+                        format!(
+                            "The proxy {proxy} can't reach {target}: the host does not answer, or the proxy does not know its name."
+                        ),
                         "Check the target, and the name servers that the proxy uses.",
                     ),
                     5 => (
-                        format!("{proxy} reached the target's host, but {target} refused the connection."),
+                        format!("The proxy {proxy} reached the target's host, but {target} refused the connection."),
                         "Check the target's port, and that it is running.",
                     ),
                     6 => (
-                        format!("{proxy} can't reach {target}: the way is too long or goes in circles."),
+                        format!("The proxy {proxy} can't reach {target}: the way is too long or goes in circles."),
                         "Check the network behind the proxy.",
                     ),
                     7 => (
@@ -627,7 +634,7 @@ impl<'a> Words<'a> {
                     ),
                     8 => (
                         format!(
-                            "{proxy} does not take this kind of address ({}).",
+                            "The proxy {proxy} does not take this kind of address ({}).",
                             if v6 {
                                 "IPv6"
                             } else if by_address || self.target.host.address().is_some() {
@@ -643,7 +650,7 @@ impl<'a> Words<'a> {
                         },
                     ),
                     _ => (
-                        format!("{proxy} could not connect to {target}; it does not say why."),
+                        format!("The proxy {proxy} could not connect to {target}; it does not say why."),
                         "Check the target, and the proxy's own way to the internet.",
                     ),
                 };

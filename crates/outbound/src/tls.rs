@@ -134,7 +134,7 @@ fn display_name(name: &X509Name<'_>) -> String {
     let common = first(name.iter_common_name().next());
     let organisation = first(name.iter_organization().next());
     match (common, organisation) {
-        (Some(common), Some(organisation)) if common != organisation => format!("{common}, {organisation}"),
+        (Some(common), Some(organisation)) if common != organisation => format!("{common} ({organisation})"),
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => first(name.iter_organizational_unit().next()).unwrap_or_else(|| "an authority without a name".into()),
     }

@@ -129,7 +129,7 @@ impl WebServer {
         let key = write(folder.path(), "key.pem", &identity.key);
         let user = if is_root() { "user root;" } else { "" };
         let config = format!(
-            "{user} daemon off; worker_processes 1; pid nginx.pid; error_log stderr;
+            "{user} daemon off; master_process off; pid nginx.pid; error_log stderr;
             events {{ worker_connections 64; }}
             http {{
                 access_log off;

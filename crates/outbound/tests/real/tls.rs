@@ -79,7 +79,7 @@ async fn a_self_signed_certificate_counts_when_it_is_pasted() {
         let identity = Identity { chain: read("cert.pem"), key: read("key.pem") };
         let proxy = proxy_with(&identity);
         let report = https(&proxy, &web).fails(Stage::ProxyTls, Cause::ProxyTlsFailed).await;
-        assert!(report.message.contains("proxy, Small Office"), "{report:#?}");
+        assert!(report.message.contains("proxy (Small Office)"), "{report:#?}");
         if right {
             https(&proxy, &web).ca(&identity.chain).passes().await;
         } else {
