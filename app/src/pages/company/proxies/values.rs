@@ -225,7 +225,7 @@ mod tests {
         };
         assert!(same(&form, &spaced));
         assert!(!same(&form, &ProxyForm { port: "3129".into(), ..form.clone() }));
-        assert!(!same(&form, &ProxyForm { password: SecretInput::Set(Secret::new("x")), ..form }));
+        assert!(!same(&form, &ProxyForm { password: SecretInput::Set(Secret::new("x")), ..form.clone() }));
     }
 
     #[test]
