@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gatehouse_outbound::Tester;
+use gatehouse_outbound::{AddressPolicy, Tester};
 use gatehouse_platform::{
     Config, KeyRing, Platform, SetUp,
     keys::KeyError,
@@ -78,7 +78,9 @@ pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
     };
     let mut config = Config::new(settings.test_target.clone());
     config.cloud = settings.cloud;
-    let platform = Platform::new(store, Tester::new(), keys.clone(), config);
+    // Many companies share a cloud installation's network: what a test tells must not be a map of it.
+    let policy = if settings.cloud { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
+    let platform = Platform::new(store, Tester::with_policy(policy), keys.clone(), config);
     if keys.is_rotating() {
         let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
         tracing::info!(count, "finished a key rotation that was cut off");
