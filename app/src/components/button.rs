@@ -70,8 +70,7 @@ pub fn Button(
     on_click: Option<Callback<MouseEvent>>,
     /// More classes.
     #[prop(optional)]
-    class: &'static str,
-    /// What it says.
+    class: &'static str, /// What it says.
     children: Children,
 ) -> impl IntoView {
     view! {
@@ -105,14 +104,12 @@ pub fn Button(
 pub fn LinkButton(
     /// Where to.
     #[prop(into)]
-    href: String,
-    /// How much attention it asks for.
+    href: String, /// How much attention it asks for.
     #[prop(optional)]
     kind: ButtonKind,
     /// More classes.
     #[prop(optional)]
-    class: &'static str,
-    /// What it says.
+    class: &'static str, /// What it says.
     children: Children,
 ) -> impl IntoView {
     view! {
@@ -130,8 +127,7 @@ pub fn IconButton(
     #[prop(into)]
     label: Signal<String>,
     /// What it shows.
-    icon: IconName,
-    /// `submit` or `button`.
+    icon: IconName, /// `submit` or `button`.
     #[prop(default = "button")]
     button_type: &'static str,
     /// Name of the form field that says which button was pressed.
@@ -187,8 +183,7 @@ pub fn IconLink(
     #[prop(into)]
     label: String,
     /// What it shows.
-    icon: IconName,
-    /// Shown as dangerous.
+    icon: IconName, /// Shown as dangerous.
     #[prop(optional)]
     danger: bool,
 ) -> impl IntoView {

@@ -9,8 +9,7 @@ use super::button::{Button, ButtonKind};
 #[component]
 pub fn ConfirmDialog(
     /// A name for its parts, unique on the page.
-    id: &'static str,
-    /// Whether it is open.
+    id: &'static str, /// Whether it is open.
     open: RwSignal<bool>,
     /// The question.
     #[prop(into)]

@@ -26,7 +26,8 @@ pub fn field_error(error: Option<&AppError>, name: &str) -> Option<String> {
 pub fn focus_first_invalid(form_id: &'static str) {
     request_animation_frame(move || {
         use leptos::wasm_bindgen::JsCast as _;
-        let found = document().get_element_by_id(form_id).and_then(|form| form.query_selector("[aria-invalid=true]").ok().flatten());
+        let found =
+            document().get_element_by_id(form_id).and_then(|form| form.query_selector("[aria-invalid=true]").ok().flatten());
         if let Some(field) = found.and_then(|field| field.dyn_into::<web_sys::HtmlElement>().ok()) {
             drop(field.focus());
         }
@@ -63,7 +64,9 @@ fn id_of(name: &str) -> String {
 }
 
 /// The ids that describe a field.
-fn described_by(id: &str, has_hint: bool, error: Signal<Option<String>>) -> impl Fn() -> Option<String> + Clone + Send + Sync + use<> {
+fn described_by(
+    id: &str, has_hint: bool, error: Signal<Option<String>>,
+) -> impl Fn() -> Option<String> + Clone + Send + Sync + use<> {
     let (hint, error_id) = (format!("{id}-hint"), format!("{id}-error"));
     move || match (has_hint, error.with(Option::is_some)) {
         (true, true) => Some(format!("{error_id} {hint}")),
@@ -79,8 +82,7 @@ fn described_by(id: &str, has_hint: bool, error: Signal<Option<String>>) -> impl
 pub fn Field(
     /// What to call it.
     #[prop(into)]
-    label: String,
-    /// The control's name and id.
+    label: String, /// The control's name and id.
     name: &'static str,
     /// What is wrong with it.
     #[prop(optional, into)]
@@ -90,8 +92,7 @@ pub fn Field(
     hint: Option<String>,
     /// Says that it may stay empty.
     #[prop(optional)]
-    optional: bool,
-    /// The control.
+    optional: bool, /// The control.
     children: Children,
 ) -> impl IntoView {
     let id = id_of(name);
@@ -134,8 +135,7 @@ fn FieldNotes(id: String, hint: Option<String>, error: Signal<Option<String>>) -
 #[component]
 pub fn TextInput(
     /// The field's name and id.
-    name: &'static str,
-    /// What to call it.
+    name: &'static str, /// What to call it.
     #[prop(into)]
     label: String,
     /// What is in it.
@@ -239,8 +239,7 @@ pub fn TextInput(
 #[component]
 pub fn PasswordInput(
     /// The field's name and id.
-    name: &'static str,
-    /// What to call it.
+    name: &'static str, /// What to call it.
     #[prop(into)]
     label: String,
     /// What is in it.
@@ -341,8 +340,7 @@ pub fn PasswordInput(
 #[component]
 pub fn TextArea(
     /// The field's name and id.
-    name: &'static str,
-    /// What to call it.
+    name: &'static str, /// What to call it.
     #[prop(into)]
     label: String,
     /// What is in it.
@@ -420,8 +418,7 @@ pub fn TextArea(
 #[component]
 pub fn SelectInput(
     /// The field's name and id.
-    name: &'static str,
-    /// What to call it.
+    name: &'static str, /// What to call it.
     #[prop(into)]
     label: String,
     /// The chosen option's value.
@@ -499,8 +496,7 @@ pub fn SelectInput(
 #[component]
 pub fn Checkbox(
     /// The field's name and id.
-    name: &'static str,
-    /// What it turns on.
+    name: &'static str, /// What it turns on.
     #[prop(into)]
     label: String,
     /// Whether it is on.
@@ -560,8 +556,7 @@ pub fn RadioGroup(
     name: &'static str,
     /// What is being chosen.
     #[prop(into)]
-    label: String,
-    /// The chosen option's value.
+    label: String, /// The chosen option's value.
     value: RwSignal<String>,
     /// Value, text and explanation (may be empty) of each option.
     options: Vec<(&'static str, &'static str, &'static str)>,

@@ -224,7 +224,9 @@ mod tests {
 
     #[test]
     fn initials_of_all_kinds_of_names() {
-        for (name, expected) in [("Ada Lovelace", "AL"), ("ada", "A"), ("Jean Paul van Damme", "JD"), ("", ""), ("ärzte ßen", "ÄSS")] {
+        for (name, expected) in
+            [("Ada Lovelace", "AL"), ("ada", "A"), ("Jean Paul van Damme", "JD"), ("", ""), ("ärzte ßen", "ÄSS")]
+        {
             assert_eq!(initials(name), expected);
         }
     }

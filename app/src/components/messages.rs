@@ -53,8 +53,7 @@ impl Kind {
 #[component]
 pub fn Banner(
     /// What it is about.
-    kind: Kind,
-    /// The message in a few words.
+    kind: Kind, /// The message in a few words.
     #[prop(into)]
     title: String,
     /// More, and what to do.
@@ -172,7 +171,8 @@ pub fn use_toasts() -> Toasts {
 pub(crate) fn provide_toasts() {
     let flash = use_query_map().with_untracked(|query| query.get("flash")).and_then(|code| flash_message(&code));
     let first = flash.map(|text| Toast { id: 0, kind: Kind::Success, text: text.to_string() });
-    let toasts = Toasts { list: RwSignal::new(first.into_iter().collect()), next: StoredValue::new(1), held: RwSignal::new(false) };
+    let toasts =
+        Toasts { list: RwSignal::new(first.into_iter().collect()), next: StoredValue::new(1), held: RwSignal::new(false) };
     provide_context(toasts);
 
     // Once it is shown it leaves the URL, or it would come back with every reload.
@@ -187,7 +187,8 @@ pub(crate) fn provide_toasts() {
             toasts.success(text);
         }
         let search = location.search.get_untracked();
-        let rest: Vec<_> = search.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("flash=")).collect();
+        let rest: Vec<_> =
+            search.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("flash=")).collect();
         let mut to = location.pathname.get_untracked();
         if !rest.is_empty() {
             to = format!("{to}?{}", rest.join("&"));

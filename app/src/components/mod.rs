@@ -24,8 +24,8 @@ pub use field::{
 pub use frame::{Frame, ThemeSwitch};
 pub use header::{Breadcrumbs, PageHeader};
 pub use icon::{Icon, IconName};
-pub use messages::{Banner, Kind, Toasts, ToastRegion, flash_message, use_toasts};
 pub(crate) use messages::provide_toasts;
+pub use messages::{Banner, Kind, ToastRegion, Toasts, flash_message, use_toasts};
 pub use pages::CardPage;
 pub use states::{Badge, EmptyState, ErrorState, Skeleton};
 pub use table::{Cell, DataTable, HeaderCell, Row, SortHeader, Sorted};

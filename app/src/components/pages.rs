@@ -16,8 +16,7 @@ pub fn CardPage(
     title: String,
     /// What it is for.
     #[prop(optional, into)]
-    subtitle: Option<String>,
-    /// The form.
+    subtitle: Option<String>, /// The form.
     children: Children,
 ) -> impl IntoView {
     view! {

@@ -19,8 +19,7 @@ pub fn Badge(
     kind: Kind,
     /// An icon before the word.
     #[prop(optional)]
-    icon: Option<IconName>,
-    /// The word.
+    icon: Option<IconName>, /// The word.
     children: Children,
 ) -> impl IntoView {
     let class = match kind {
@@ -37,8 +36,7 @@ pub fn Badge(
 #[component]
 pub fn EmptyState(
     /// What it shows.
-    icon: IconName,
-    /// What is the case.
+    icon: IconName, /// What is the case.
     #[prop(into)]
     title: String,
     /// What it means and what to do.

@@ -14,8 +14,7 @@ pub fn DataTable(
     #[prop(into)]
     caption: String,
     /// The header cells.
-    head: ViewFnOnce,
-    /// The rows.
+    head: ViewFnOnce, /// The rows.
     children: Children,
 ) -> impl IntoView {
     view! {
@@ -55,8 +54,7 @@ pub fn Cell(
     actions: bool,
     /// Numbers: aligned to the right.
     #[prop(optional)]
-    number: bool,
-    /// What it holds.
+    number: bool, /// What it holds.
     children: Children,
 ) -> impl IntoView {
     if title {

@@ -18,7 +18,8 @@ pub(super) async fn handle(path: &str, fields: &Fields, context: &RequestContext
             if let Some(link) = path.strip_prefix("/setup/").filter(|link| !link.contains('/')) {
                 return set_up(link, fields, context).await;
             }
-            let token = path.strip_prefix(TOKENS).and_then(|rest| rest.strip_prefix('/')).and_then(|rest| rest.strip_suffix("/revoke"));
+            let token =
+                path.strip_prefix(TOKENS).and_then(|rest| rest.strip_prefix('/')).and_then(|rest| rest.strip_suffix("/revoke"));
             match token {
                 Some(id) if !id.contains('/') => revoke_token(id, context).await,
                 _ => FormResult::NotFound,
@@ -56,9 +57,11 @@ async fn set_up(link: &str, fields: &Fields, context: &RequestContext) -> FormRe
         password: fields.secret("password"),
     };
     match context.platform.set_up(&Secret::new(link), &input).await {
-        Ok(session) => {
-            FormResult::SeeOther { location: "/company/settings/proxies?flash=welcome".into(), session: CookieChange::Set(session.secret), theme: None }
-        }
+        Ok(session) => FormResult::SeeOther {
+            location: "/company/settings/proxies?flash=welcome".into(),
+            session: CookieChange::Set(session.secret),
+            theme: None,
+        },
         Err(error) => FormResult::error(error, fields.keep(&["company", "name", "email"])),
     }
 }

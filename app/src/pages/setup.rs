@@ -8,7 +8,8 @@ use leptos_router::hooks::use_params_map;
 use crate::{
     api::access::check_setup_link,
     components::{
-        Banner, Button, ButtonKind, CardPage, Kind, LinkButton, PasswordInput, TextInput, field_error, focus_first_invalid, initial_value,
+        Banner, Button, ButtonKind, CardPage, Kind, LinkButton, PasswordInput, TextInput, field_error, focus_first_invalid,
+        initial_value,
     },
     outcome::FormOutcome,
     page::use_outcome,
@@ -40,7 +41,9 @@ pub fn SetUpPage() -> impl IntoView {
 fn LinkRefused(error: AppError) -> impl IntoView {
     let expired = error == AppError::LinkExpired;
     #[cfg(feature = "ssr")]
-    if let (Some(response), Ok(status)) = (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.status())) {
+    if let (Some(response), Ok(status)) =
+        (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.status()))
+    {
         response.set_status(status);
     }
     view! {
@@ -70,7 +73,8 @@ fn SetUpForm(outcome: FormOutcome) -> impl IntoView {
     let check_company = move || company_error.set(company.with_untracked(|text| CompanyName::parse(text).err()));
     let check_name = move || name_error.set(name.with_untracked(|text| PersonName::parse(text).err()));
     let check_email = move || email_error.set(email.with_untracked(|text| Email::parse(text).err()));
-    let check_password = move || password_error.set(password.with_untracked(|text| NewPassword::parse(&Secret::new(text.as_str())).err()));
+    let check_password =
+        move || password_error.set(password.with_untracked(|text| NewPassword::parse(&Secret::new(text.as_str())).err()));
 
     let submit = move |event: SubmitEvent| {
         check_company();

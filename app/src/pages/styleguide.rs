@@ -5,9 +5,9 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::components::{
-    Age, Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, Checkbox, ConfirmDialog, DataTable, EmptyState, ErrorState, HeaderCell, Icon,
-    IconButton, IconLink, IconName, Kind, LinkButton, PageHeader, PasswordInput, RadioGroup, Row, SelectInput, Skeleton, SortHeader, Sorted,
-    Spinner, TextArea, TextInput, ThemeSwitch, ToastRegion, use_toasts,
+    Age, Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, Checkbox, ConfirmDialog, DataTable, EmptyState, ErrorState,
+    HeaderCell, Icon, IconButton, IconLink, IconName, Kind, LinkButton, PageHeader, PasswordInput, RadioGroup, Row, SelectInput,
+    Skeleton, SortHeader, Sorted, Spinner, TextArea, TextInput, ThemeSwitch, ToastRegion, use_toasts,
 };
 
 /// `/styleguide`.
@@ -65,9 +65,16 @@ fn Buttons() -> impl IntoView {
             (ButtonKind::Ghost, "Ghost"),
         ]
     };
-    let plain = kinds().map(|(kind, text)| view! { <Button kind button_type="button">{text}</Button> }).into_iter().collect_view();
-    let busy = kinds().map(|(kind, text)| view! { <Button kind button_type="button" busy=true>{text}</Button> }).into_iter().collect_view();
-    let off = kinds().map(|(kind, text)| view! { <Button kind button_type="button" disabled=true>{text}</Button> }).into_iter().collect_view();
+    let plain =
+        kinds().map(|(kind, text)| view! { <Button kind button_type="button">{text}</Button> }).into_iter().collect_view();
+    let busy = kinds()
+        .map(|(kind, text)| view! { <Button kind button_type="button" busy=true>{text}</Button> })
+        .into_iter()
+        .collect_view();
+    let off = kinds()
+        .map(|(kind, text)| view! { <Button kind button_type="button" disabled=true>{text}</Button> })
+        .into_iter()
+        .collect_view();
     view! {
         <Section title="Buttons">
             <div class="actions">{plain}</div>
@@ -180,37 +187,40 @@ fn Tables() -> impl IntoView {
         }
     });
     let at = gatehouse_domain::Timestamp::from_timestamp(1_790_000_000, 0).unwrap_or_default();
-    let rows = [("Head office", "proxy.example.com", true), ("A name that is as long as names get in organisations that like long names", "2001:db8::1", false)]
-        .map(|(name, host, default)| {
-            view! {
-                <Row>
-                    <Cell label="Name" title=true>
-                        {name}
-                    </Cell>
-                    <Cell label="Address">{host}</Cell>
-                    <Cell label="Port" number=true>
-                        "3128"
-                    </Cell>
-                    <Cell label="Default">
-                        {if default {
-                            view! { <Badge kind=Kind::Success icon=IconName::Check>"Default"</Badge> }.into_any()
-                        } else {
-                            view! { <span class="subtle">"No"</span> }.into_any()
-                        }}
-                    </Cell>
-                    <Cell label="Created">
-                        <Age at/>
-                    </Cell>
-                    <Cell actions=true>
-                        <IconButton label=format!("Test {name}") icon=IconName::Play/>
-                        <IconLink href="/styleguide" label=format!("Edit {name}") icon=IconName::Pencil/>
-                        <IconLink href="/styleguide" label=format!("Delete {name}") icon=IconName::Trash danger=true/>
-                    </Cell>
-                </Row>
-            }
-        })
-        .into_iter()
-        .collect_view();
+    let rows = [
+        ("Head office", "proxy.example.com", true),
+        ("A name that is as long as names get in organisations that like long names", "2001:db8::1", false),
+    ]
+    .map(|(name, host, default)| {
+        view! {
+            <Row>
+                <Cell label="Name" title=true>
+                    {name}
+                </Cell>
+                <Cell label="Address">{host}</Cell>
+                <Cell label="Port" number=true>
+                    "3128"
+                </Cell>
+                <Cell label="Default">
+                    {if default {
+                        view! { <Badge kind=Kind::Success icon=IconName::Check>"Default"</Badge> }.into_any()
+                    } else {
+                        view! { <span class="subtle">"No"</span> }.into_any()
+                    }}
+                </Cell>
+                <Cell label="Created">
+                    <Age at/>
+                </Cell>
+                <Cell actions=true>
+                    <IconButton label=format!("Test {name}") icon=IconName::Play/>
+                    <IconLink href="/styleguide" label=format!("Edit {name}") icon=IconName::Pencil/>
+                    <IconLink href="/styleguide" label=format!("Delete {name}") icon=IconName::Trash danger=true/>
+                </Cell>
+            </Row>
+        }
+    })
+    .into_iter()
+    .collect_view();
     view! {
         <Section title="Table">
             <DataTable caption="Proxy settings" head>
@@ -242,7 +252,10 @@ fn States() -> impl IntoView {
 
 #[component]
 fn Icons() -> impl IntoView {
-    let icons = IconName::ALL.iter().map(|name| view! { <span class="tag"><Icon name=*name/> {format!("{name:?}")}</span> }).collect_view();
+    let icons = IconName::ALL
+        .iter()
+        .map(|name| view! { <span class="tag"><Icon name=*name/> {format!("{name:?}")}</span> })
+        .collect_view();
     view! {
         <Section title="Icons">
             <div class="actions">{icons}</div>

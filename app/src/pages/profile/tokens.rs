@@ -7,8 +7,8 @@ use leptos_meta::Title;
 use crate::{
     api::access::tokens,
     components::{
-        Age, Banner, Breadcrumbs, Button, ButtonKind, Cell, ConfirmDialog, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconName, Kind,
-        PageHeader, Row, TextInput, field_error, focus_first_invalid, initial_value, use_toasts,
+        Age, Banner, Breadcrumbs, Button, ButtonKind, Cell, ConfirmDialog, DataTable, EmptyState, ErrorState, HeaderCell, Icon,
+        IconName, Kind, PageHeader, Row, TextInput, field_error, focus_first_invalid, initial_value, use_toasts,
     },
     page::{use_hydrated, use_outcome},
 };
