@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use gatehouse_domain::{AppError, Authentication, FieldErrors, ProxyForm, ProxyView, Role, Scheme, Secret, SecretInput, TestTarget};
+use gatehouse_domain::{
+    AppError, Authentication, FieldErrors, ProxyForm, ProxyView, Role, Scheme, Secret, SecretInput, TestTarget,
+};
 use leptos::{
     ev::{MouseEvent, SubmitEvent},
     prelude::*,
@@ -27,8 +29,8 @@ use super::{
 use crate::{
     api::proxies::{create_proxy, get_proxy, replace_proxy},
     components::{
-        Banner, Breadcrumbs, Button, ButtonKind, Checkbox, ErrorState, Icon, IconName, Kind, LinkButton, PageHeader, PasswordInput,
-        RadioGroup, SelectInput, Skeleton, TextArea, TextInput, focus_first_invalid,
+        Banner, Breadcrumbs, Button, ButtonKind, Checkbox, ErrorState, Icon, IconName, Kind, LinkButton, PageHeader,
+        PasswordInput, RadioGroup, SelectInput, Skeleton, TextArea, TextInput, focus_first_invalid,
     },
     outcome::FormOutcome,
     page::{use_hydrated, use_outcome, use_session},
@@ -455,7 +457,9 @@ fn has_more_errors(errors: &FieldErrors) -> bool {
 fn focus(id: &'static str) {
     request_animation_frame(move || {
         use leptos::wasm_bindgen::JsCast as _;
-        if let Some(element) = document().get_element_by_id(id).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
+        if let Some(element) =
+            document().get_element_by_id(id).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok())
+        {
             drop(element.focus());
         }
     });
@@ -474,7 +478,9 @@ fn Editor(
     let navigate = StoredValue::new_local(use_navigate());
     let done = Callback::new(move |flash: &'static str| {
         let to = format!("{}?flash={flash}", urls::LIST);
-        navigate.with_value(|navigate| navigate(&to, NavigateOptions { resolve: false, ..NavigateOptions::default() }));
+        // The guard has put this page into the history twice: the list takes the place of the second.
+        let options = NavigateOptions { resolve: false, replace: true, ..NavigateOptions::default() };
+        navigate.with_value(|navigate| navigate(&to, options));
     });
     let submit = move |event: SubmitEvent| {
         use leptos::wasm_bindgen::JsCast as _;
@@ -482,13 +488,15 @@ fn Editor(
         let button = event.submitter().and_then(|button| button.dyn_into::<web_sys::HtmlButtonElement>().ok());
         match button.map(|button| button.value()).as_deref() {
             Some("test") => state.test(),
-            Some("overwrite") => state.save(state.conflict.with_untracked(|c| c.as_ref().map(|v| v.version)).unwrap_or_default(), done),
+            Some("overwrite") => {
+                state.save(state.conflict.with_untracked(|c| c.as_ref().map(|v| v.version)).unwrap_or_default(), done)
+            }
             _ => state.save(state.version.get_untracked(), done),
         }
     };
     let action = view.as_ref().map_or_else(|| urls::NEW.to_string(), |view| urls::edit(&view.id));
     view! {
-        <form id=FORM method="post" action=action novalidate class="pb-4" on:submit=submit>
+        <form id=FORM method="post" action=action novalidate class="pb-4 [&_:is(a,button,input,select,summary,textarea)]:scroll-mb-24" on:submit=submit>
             // What Enter presses: the first button of the form.
             <button type="submit" name="intent" value="save" class="sr-only" tabindex="-1" aria-hidden="true" disabled=!may_change>
                 "Save"
@@ -563,7 +571,7 @@ fn Main(state: State) -> impl IntoView {
                 on_blur=left("name")
             />
             <div>
-                <div class="grid grid-cols-[minmax(0,1fr)_7rem] items-start gap-3">
+                <div class="grid grid-cols-[minmax(0,1fr)_8rem] items-start gap-3">
                     <TextInput
                         name="host"
                         label=values::label("host")
@@ -614,6 +622,7 @@ fn Main(state: State) -> impl IntoView {
                     on_input=typed("username")
                     on_blur=left("username")
                 />
+                <div class="grid gap-2">
                 <PasswordInput
                     name="password"
                     label=values::label("password")
@@ -637,6 +646,7 @@ fn Main(state: State) -> impl IntoView {
                                 }
                             })
                     }}
+                </div>
                 </div>
             </fieldset>
             <Checkbox
@@ -843,8 +853,11 @@ fn SaveBar(state: State, dirty: Memo<bool>) -> impl IntoView {
 #[component]
 fn Summary(state: State) -> impl IntoView {
     let lines = move || {
-        let errors = state.summary.get();
-        let known = values::LABELS.iter().filter_map(|(field, label)| errors.get(field).map(|text| (*field, *label, text.to_string())));
+        // What is corrected leaves the list.
+        let mut errors = state.summary.get();
+        state.errors.with(|now| errors.0.retain(|field, _| now.get(field).is_some()));
+        let known =
+            values::LABELS.iter().filter_map(|(field, label)| errors.get(field).map(|text| (*field, *label, text.to_string())));
         let known: Vec<_> = known.collect();
         let other = errors.0.iter().filter(|(field, _)| values::LABELS.iter().all(|(known, _)| known != field));
         let other: Vec<_> = other.map(|(field, text)| format!("{field}: {text}")).collect();

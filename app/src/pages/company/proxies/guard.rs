@@ -10,21 +10,38 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 
 use crate::components::{Button, ButtonKind};
 
+/// How the person wants to leave.
+#[derive(Debug, Clone, PartialEq)]
+enum Way {
+    /// By a link to here.
+    Link(String),
+    /// With the back button.
+    Back,
+}
+
 /// Asks before this page is left while `dirty`. `leaving` is set once the person has decided to.
+///
+/// The router hears of the back button before anybody else can, so there is an entry of our own in the history while something
+/// would be lost: going back leads from it to this same page, and the question.
 #[component]
 pub fn LeaveGuard(
     /// Something would be lost.
     #[prop(into)]
-    dirty: Signal<bool>, /// Whoever sets this may go.
+    dirty: Signal<bool>,
+    /// Whoever sets this may go.
     leaving: RwSignal<bool>,
 ) -> impl IntoView {
-    // Where the person wants to go.
-    let wanted = RwSignal::new(None::<String>);
+    let wanted = RwSignal::new(None::<Way>);
+    let entry = StoredValue::new(false);
     let dialog = NodeRef::<html::Dialog>::new();
     let navigate = StoredValue::new_local(use_navigate());
-    let here = leptos_router::hooks::use_location().pathname;
-    // Once is enough, and only in the browser: effects don't run on the server.
-    Effect::new(move |_| listen(dirty, wanted, here.get_untracked()));
+    // Effects run in the browser only.
+    Effect::new(move |_| listen(dirty, wanted, entry));
+    Effect::new(move |_| {
+        if dirty.get() {
+            add_entry(entry);
+        }
+    });
     Effect::new(move |_| {
         let Some(dialog) = dialog.get() else { return };
         match (wanted.with(Option::is_some), dialog.open()) {
@@ -34,11 +51,25 @@ pub fn LeaveGuard(
             _ => {}
         }
     });
+    // Also what Esc does.
+    let stay = move || {
+        if wanted.try_get_untracked().flatten() == Some(Way::Back) {
+            add_entry(entry);
+        }
+        wanted.try_set(None);
+    };
     let discard = Callback::new(move |_: MouseEvent| {
-        let Some(to) = wanted.get_untracked() else { return };
+        let Some(way) = wanted.get_untracked() else { return };
         leaving.set(true);
         wanted.set(None);
-        navigate.with_value(|navigate| navigate(&to, NavigateOptions { resolve: false, ..NavigateOptions::default() }));
+        match way {
+            // In the place of our own entry.
+            Way::Link(to) => {
+                let options = NavigateOptions { resolve: false, replace: entry.get_value(), ..NavigateOptions::default() };
+                navigate.with_value(|navigate| navigate(&to, options));
+            }
+            Way::Back => go_back(),
+        }
     });
     view! {
         <dialog
@@ -48,14 +79,14 @@ pub fn LeaveGuard(
             role="alertdialog"
             aria-labelledby="leave-title"
             aria-describedby="leave-text"
-            on:close=move |_| wanted.set(None)
+            on:close=move |_| stay()
         >
             <h2 id="leave-title">"Discard your changes?"</h2>
             <div id="leave-text" class="confirm-text">
                 <p>"What you changed on this page is not saved yet."</p>
             </div>
             <div class="confirm-actions">
-                <button class="btn" type="button" autofocus on:click=move |_| wanted.set(None)>
+                <button class="btn" type="button" autofocus on:click=move |_| stay()>
                     "Stay"
                 </button>
                 <Button kind=ButtonKind::Danger button_type="button" on_click=discard>
@@ -67,12 +98,42 @@ pub fn LeaveGuard(
     .into_any()
 }
 
-/// Hears of everything that would leave the page, before the router does.
-fn listen(dirty: Signal<bool>, wanted: RwSignal<Option<String>>, here: String) {
+/// Puts this page into the history once more.
+fn add_entry(entry: StoredValue<bool>) {
+    if entry.get_value() {
+        return;
+    }
+    if let Ok(history) = window().history() {
+        let state = leptos::wasm_bindgen::JsValue::NULL;
+        entry.set_value(history.push_state_with_url(&state, "", Some(&path_and_search())).is_ok());
+    }
+}
+
+fn go_back() {
+    if let Ok(history) = window().history() {
+        drop(history.back());
+    }
+}
+
+/// Hears of everything that would leave the page.
+fn listen(dirty: Signal<bool>, wanted: RwSignal<Option<Way>>, entry: StoredValue<bool>) {
     let is_dirty = move || dirty.try_get_untracked().unwrap_or_default();
     let unload = window_event_listener(leptos::ev::beforeunload, move |event: BeforeUnloadEvent| {
         if is_dirty() {
             event.prevent_default();
+        }
+    });
+    let here = path_and_search();
+    let back = window_event_listener(leptos::ev::popstate, move |_| {
+        if !entry.try_get_value().unwrap_or_default() || path_and_search() != here {
+            return;
+        }
+        entry.set_value(false);
+        if is_dirty() {
+            wanted.set(Some(Way::Back));
+        } else {
+            // What was changed is as it was: nobody wants to come to the same page.
+            go_back();
         }
     });
     // The router listens at the window: what the document's listener takes care of does not reach it as a navigation.
@@ -81,38 +142,29 @@ fn listen(dirty: Signal<bool>, wanted: RwSignal<Option<String>>, here: String) {
             && let Some(to) = destination(&event)
         {
             event.prevent_default();
-            wanted.set(Some(to));
+            wanted.set(Some(Way::Link(to)));
         }
     });
-    // The address has changed already when this is heard: it is put back until the person has decided.
-    let back = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
-        let to = path_and_search();
-        if is_dirty()
-            && to != here
-            && let Ok(history) = window().history()
-        {
-            event.stop_immediate_propagation();
-            drop(history.push_state_with_url(&leptos::wasm_bindgen::JsValue::NULL, "", Some(&here)));
-            wanted.set(Some(to));
-        }
-    });
-    let (document, window) = (document(), window());
-    drop(document.add_event_listener_with_callback("click", click.as_ref().unchecked_ref()));
-    drop(window.add_event_listener_with_callback_and_bool("popstate", back.as_ref().unchecked_ref(), true));
-    let listeners = StoredValue::new_local((click, back));
+    drop(document().add_event_listener_with_callback("click", click.as_ref().unchecked_ref()));
+    let click = StoredValue::new_local(click);
     on_cleanup(move || {
         unload.remove();
-        listeners.try_with_value(|(click, back)| {
-            let (document, window) = (leptos::prelude::document(), leptos::prelude::window());
-            drop(document.remove_event_listener_with_callback("click", click.as_ref().unchecked_ref()));
-            drop(window.remove_event_listener_with_callback_and_bool("popstate", back.as_ref().unchecked_ref(), true));
+        back.remove();
+        click.try_with_value(|click| {
+            drop(document().remove_event_listener_with_callback("click", click.as_ref().unchecked_ref()));
         });
     });
 }
 
 /// Where a click leads, when it leads to another page of this site in this tab. Other sites are the browser's to ask about.
 fn destination(event: &MouseEvent) -> Option<String> {
-    if event.default_prevented() || event.button() != 0 || event.ctrl_key() || event.meta_key() || event.shift_key() || event.alt_key() {
+    if event.default_prevented()
+        || event.button() != 0
+        || event.ctrl_key()
+        || event.meta_key()
+        || event.shift_key()
+        || event.alt_key()
+    {
         return None;
     }
     let element = event.target()?.dyn_into::<web_sys::Element>().ok()?;

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     api::proxies::list_proxies,
     components::{
-        Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconLink, IconName,
-        Kind, LinkButton, PageHeader, SelectInput, Skeleton, SortHeader, Sorted, Spinner, TextInput,
+        Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconLink,
+        IconName, Kind, LinkButton, PageHeader, SelectInput, Skeleton, SortHeader, Sorted, Spinner, TextInput,
     },
     error::ApiError,
     page::{use_outcome, use_session},
@@ -70,6 +70,8 @@ pub fn ProxyListPage() -> impl IntoView {
         </PageHeader>
         {posted}
         {not_understood}
+        // Where there is nothing yet there is nothing to search either.
+        <div class="group/list sm:[&_td]:px-2 sm:[&_th]:px-2 sm:[&_thead_th]:leading-tight sm:[&_thead_th]:whitespace-normal">
         <Filters query/>
         <Transition fallback=|| view! { <Skeleton lines=6 label="Loading the proxy settings…"/> }>
             {move || Suspend::new(async move {
@@ -77,6 +79,7 @@ pub fn ProxyListPage() -> impl IntoView {
                 view! { <Answer answer query=query.get_untracked() actions may_change retry=move || proxies.refetch()/> }
             })}
         </Transition>
+        </div>
         <DeleteDialog actions/>
         <TestDrawer actions/>
     }
@@ -102,7 +105,8 @@ fn NewButton() -> impl IntoView {
 /// The rows, or why there are none.
 #[component]
 fn Answer(
-    answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, actions: Actions, may_change: bool, #[prop(into)] retry: Callback<()>,
+    answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, actions: Actions, may_change: bool,
+    #[prop(into)] retry: Callback<()>,
 ) -> impl IntoView {
     let page = match answer {
         Ok(page) => page,
@@ -113,6 +117,7 @@ fn Answer(
     };
     if nothing_yet(&page, &query) {
         return view! {
+            <div class="nothing-yet">
             <EmptyState
                 icon=IconName::Proxy
                 title="No proxy settings yet"
@@ -122,6 +127,7 @@ fn Answer(
             >
                 {may_change.then(|| view! { <NewButton/> })}
             </EmptyState>
+            </div>
         }
         .into_any();
     }
@@ -133,7 +139,8 @@ fn Answer(
         }
         .into_any();
     }
-    let rows = page.items.into_iter().map(|item| view! { <ProxyRow item query=query.clone() actions may_change/> }).collect_view();
+    let rows =
+        page.items.into_iter().map(|item| view! { <ProxyRow item query=query.clone() actions may_change/> }).collect_view();
     view! {
         <DataTable caption="Proxy settings" head=heads(&query).into()>
             {rows}
@@ -253,7 +260,12 @@ fn RowActions(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: 
     let list = urls::list(&query).split_once('?').map(|(_, search)| search.to_string()).unwrap_or_default();
     let action = {
         let id = item.id.clone();
-        move |intent: &'static str, label: String, icon: IconName, disabled: bool, formaction: Option<String>, run: Box<dyn Fn()>| {
+        move |intent: &'static str,
+              label: String,
+              icon: IconName,
+              disabled: bool,
+              formaction: Option<String>,
+              run: Box<dyn Fn()>| {
             let run = StoredValue::new_local(run);
             let busy = {
                 let id = id.clone();
@@ -313,7 +325,7 @@ fn RowActions(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: 
     let label = format!("Delete {name}");
     let asked = item.clone();
     view! {
-        <form method="post" action=urls::LIST class="flex flex-wrap justify-end gap-1">
+        <form method="post" action=urls::LIST class="flex justify-end max-sm:gap-1">
             <input type="hidden" name="id" value=item.id.clone()/>
             <input type="hidden" name="list" value=list/>
             {test}
@@ -413,7 +425,8 @@ fn Filters(query: Memo<ProxyQuery>) -> impl IntoView {
     let all = |text: &str| (String::new(), text.to_string());
     let authentications: Vec<_> =
         std::iter::once(all("All")).chain(Authentication::ALL.iter().map(|a| (a.to_string(), a.label().to_string()))).collect();
-    let schemes: Vec<_> = std::iter::once(all("All")).chain(Scheme::ALL.iter().map(|s| (s.to_string(), s.label().to_string()))).collect();
+    let schemes: Vec<_> =
+        std::iter::once(all("All")).chain(Scheme::ALL.iter().map(|s| (s.to_string(), s.label().to_string()))).collect();
     let defaults = vec![all("All"), ("true".into(), "Only the default".into()), ("false".into(), "All others".into())];
     let clear = Memo::new(move |_| query.with(|query| query.is_filtered().then(|| urls::unfiltered(query))));
     view! {
@@ -422,7 +435,7 @@ fn Filters(query: Memo<ProxyQuery>) -> impl IntoView {
             action=urls::LIST
             role="search"
             aria-label="Proxy settings"
-            class="mb-4 grid grid-cols-2 items-end gap-3 lg:grid-cols-[minmax(12rem,1fr)_repeat(3,minmax(8rem,12rem))_auto]"
+            class="mb-4 grid group-has-[.nothing-yet]/list:hidden grid-cols-2 items-end gap-3 lg:grid-cols-[minmax(9rem,1fr)_repeat(3,minmax(7rem,10rem))_auto]"
             on:submit=move |event| {
                 event.prevent_default();
                 ask(false);
@@ -446,7 +459,7 @@ fn Filters(query: Memo<ProxyQuery>) -> impl IntoView {
             <div class="sm:hidden">
                 <SelectInput name="sort" label="Sort by" value=sort options=orders() on_change=chosen/>
             </div>
-            <div class="col-span-2 flex flex-wrap items-center gap-2 lg:col-span-1">
+            <div class="col-span-2 flex items-center gap-1 lg:col-span-1">
                 <Button>
                     <Icon name=IconName::Search/>
                     "Search"
@@ -487,7 +500,8 @@ fn focus_search_on_slash() {
         }
         let focused = document().active_element();
         let typing = focused.is_some_and(|element| {
-            matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT") || element.closest("dialog").is_ok_and(|d| d.is_some())
+            matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
+                || element.closest("dialog").is_ok_and(|d| d.is_some())
         });
         let search = document().get_element_by_id("q").and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok());
         if let (false, Some(search)) = (typing, search) {

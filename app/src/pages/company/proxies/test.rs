@@ -140,7 +140,8 @@ pub fn TestPanel(
     again: Option<Callback<()>>,
 ) -> impl IntoView {
     let progress = run.progress;
-    let stages = Stage::ALL.into_iter().enumerate().map(|(at, stage)| view! { <StageLine run at stage/> }.into_any()).collect_view();
+    let stages =
+        Stage::ALL.into_iter().enumerate().map(|(at, stage)| view! { <StageLine run at stage/> }.into_any()).collect_view();
     let running = Signal::derive(move || run.is_running());
     let idle = Memo::new(move |_| run.is_idle());
     view! {
@@ -229,7 +230,9 @@ fn announcement(progress: &Progress) -> String {
         return String::new();
     }
     let ended = progress.stages.iter().zip(Stage::ALL).rev().find_map(|(state, stage)| match state {
-        StageState::Done(result) if result.status != StageStatus::Skipped => Some(format!("{}: {}.", stage.label(), state.name())),
+        StageState::Done(result) if result.status != StageStatus::Skipped => {
+            Some(format!("{}: {}.", stage.label(), state.name()))
+        }
         _ => None,
     });
     ended.unwrap_or_else(|| "The test is running.".into())

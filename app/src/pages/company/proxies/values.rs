@@ -111,7 +111,8 @@ pub fn leads_elsewhere(saved: &ProxyForm, form: &ProxyForm) -> bool {
 }
 
 fn place(form: &ProxyForm) -> (String, String, &str) {
-    let host = gatehouse_domain::HostName::parse(&form.host).map_or_else(|_| form.host.trim().to_lowercase(), |h| h.ascii().to_string());
+    let host =
+        gatehouse_domain::HostName::parse(&form.host).map_or_else(|_| form.host.trim().to_lowercase(), |h| h.ascii().to_string());
     let port = gatehouse_domain::Port::parse(&form.port).map_or_else(|_| form.port.trim().to_string(), |p| p.to_string());
     (host, port, form.scheme.as_str())
 }
@@ -120,13 +121,17 @@ fn place(form: &ProxyForm) -> (String, String, &str) {
 #[must_use]
 pub fn has_more(form: &ProxyForm) -> bool {
     let plain = ProxyForm::default();
-    form.scheme != plain.scheme || !form.bypass.trim().is_empty() || !form.ca_pem.trim().is_empty() || form.timeout_s != plain.timeout_s
+    form.scheme != plain.scheme
+        || !form.bypass.trim().is_empty()
+        || !form.ca_pem.trim().is_empty()
+        || form.timeout_s != plain.timeout_s
 }
 
 /// What was filled by pasting a whole URL, for the note that says so: labels, in the order of the screen.
 #[must_use]
 pub fn filled(before: &ProxyForm, after: &ProxyForm) -> Vec<&'static str> {
-    let mut labels: Vec<_> = shown(before).iter().zip(shown(after)).filter(|(a, b)| a.1 != b.1).map(|(a, _)| label(a.0)).collect();
+    let mut labels: Vec<_> =
+        shown(before).iter().zip(shown(after)).filter(|(a, b)| a.1 != b.1).map(|(a, _)| label(a.0)).collect();
     if before.password != after.password {
         let at = labels.iter().position(|l| *l == label("username")).map_or(labels.len(), |at| at + 1);
         labels.insert(at, label("password"));
@@ -169,8 +174,8 @@ fn shown(form: &ProxyForm) -> Vec<(&'static str, String)> {
     let lines = |text: &str| {
         text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';')).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(", ")
     };
-    let certificates =
-        gatehouse_domain::CaPem::parse(&form.ca_pem).map_or_else(|_| form.ca_pem.trim().to_string(), |pem| pem.as_str().to_string());
+    let certificates = gatehouse_domain::CaPem::parse(&form.ca_pem)
+        .map_or_else(|_| form.ca_pem.trim().to_string(), |pem| pem.as_str().to_string());
     let timeout = form.timeout_s.trim();
     vec![
         ("name", gatehouse_domain::text::tidy(&form.name)),
@@ -205,8 +210,14 @@ mod tests {
 
     #[test]
     fn posted_fields_come_back_without_the_password() {
-        let form =
-            of_fields([("name", "A"), ("host", "h"), ("password", "hunter2"), ("is_default", "on"), ("bypass", "a\r\nb"), ("junk", "x")]);
+        let form = of_fields([
+            ("name", "A"),
+            ("host", "h"),
+            ("password", "hunter2"),
+            ("is_default", "on"),
+            ("bypass", "a\r\nb"),
+            ("junk", "x"),
+        ]);
         assert_eq!(form.password, SecretInput::Set(Secret::new("hunter2")));
         let fields = to_fields(&form);
         assert!(fields.values().all(|v| !v.contains("hunter2")));
@@ -231,7 +242,9 @@ mod tests {
     #[test]
     fn a_stored_password_belongs_to_host_port_and_scheme() {
         let form = of_view(&saved());
-        for same_place in [ProxyForm { host: "PROXY.example.".into(), ..form.clone() }, ProxyForm { name: "B".into(), ..form.clone() }] {
+        for same_place in
+            [ProxyForm { host: "PROXY.example.".into(), ..form.clone() }, ProxyForm { name: "B".into(), ..form.clone() }]
+        {
             assert!(!leads_elsewhere(&form, &same_place));
         }
         for other in [
