@@ -46,7 +46,8 @@ pub async fn create_proxy(
 pub async fn replace_proxy(
     /// Which.
     id: String, /// The version that the person has seen.
-    version: u64, /// As it stands in the form.
+    version: u64,
+    /// As it stands in the form.
     form: ProxyForm,
 ) -> Result<ProxyView, ApiError> {
     let (platform, actor) = signed_in()?;
@@ -248,7 +249,9 @@ mod tests {
     #[tokio::test]
     async fn events_come_in_order_and_the_report_last() {
         let stream = running::stream(|events| async move {
-            for event in [TestEvent::Started(Stage::Resolve), TestEvent::Finished(passed(Stage::Resolve)), TestEvent::Report(report())] {
+            for event in
+                [TestEvent::Started(Stage::Resolve), TestEvent::Finished(passed(Stage::Resolve)), TestEvent::Report(report())]
+            {
                 events.send(event).await.ok();
             }
             Ok(report())
@@ -256,7 +259,10 @@ mod tests {
         let bytes: Vec<_> = stream.await.expect("starts").into_inner().map(|piece| piece.expect("bytes")).collect().await;
         let text = String::from_utf8(bytes.concat()).expect("text");
         let lines: Vec<TestLine> = text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
-        assert_eq!(lines, [TestLine::Started(Stage::Resolve), TestLine::Finished(passed(Stage::Resolve)), TestLine::Report(report())]);
+        assert_eq!(
+            lines,
+            [TestLine::Started(Stage::Resolve), TestLine::Finished(passed(Stage::Resolve)), TestLine::Report(report())]
+        );
         // The same documents as in the API.
         assert!(text.starts_with(&serde_json::to_string(&TestEvent::Started(Stage::Resolve)).expect("json")), "{text}");
     }

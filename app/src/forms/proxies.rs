@@ -95,8 +95,12 @@ impl Post<'_> {
         };
         match result {
             Ok(None) => see_other(format!("{}?flash={}", urls::LIST, if id.is_some() { "saved" } else { "created" })),
-            Ok(Some(report)) => page(200, FormOutcome { values: self.again(&form), report: Some(report), ..FormOutcome::default() }),
-            Err(error) => page(error.status(), FormOutcome { values: self.again(&form), error: Some(error), ..FormOutcome::default() }),
+            Ok(Some(report)) => {
+                page(200, FormOutcome { values: self.again(&form), report: Some(report), ..FormOutcome::default() })
+            }
+            Err(error) => {
+                page(error.status(), FormOutcome { values: self.again(&form), error: Some(error), ..FormOutcome::default() })
+            }
         }
     }
 
@@ -108,7 +112,8 @@ impl Post<'_> {
     /// With the version that the person saw. "Save over it" names the one that the page told them about.
     async fn replace(&self, id: &str, intent: &str, form: &ProxyForm) -> Result<(), AppError> {
         let version = self.field(if intent == "overwrite" { "current_version" } else { "version" });
-        let version = version.parse().map_err(|_| AppError::Malformed("The form has lost its version. Load the page again.".into()))?;
+        let version =
+            version.parse().map_err(|_| AppError::Malformed("The form has lost its version. Load the page again.".into()))?;
         self.platform.replace_proxy(self.actor, id, Some(version), form).await.map(|_| ())
     }
 
