@@ -69,18 +69,13 @@ enum State {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection")
-            .field("endpoint", &self.endpoint)
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
 impl Connection {
     pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
-        Self {
-            endpoint,
-            state: RwLock::new(State::Live(Arc::new(live))),
-        }
+        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))) }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -191,9 +186,8 @@ impl Failure {
             return Self::Gone(message.into());
         }
         // A session that the server forgot (it was started again) answers like this; connecting again signs in again.
-        if let Some(NotAllowedError::Auth(
-            AuthError::TokenExpired | AuthError::SessionExpired | AuthError::NotAllowed { .. },
-        )) = error.not_allowed_details()
+        if let Some(NotAllowedError::Auth(AuthError::TokenExpired | AuthError::SessionExpired | AuthError::NotAllowed { .. })) =
+            error.not_allowed_details()
         {
             return Self::Gone(message.into());
         }
@@ -206,17 +200,11 @@ impl Failure {
 
     fn into_error(self, query: &str) -> StoreError {
         match self {
-            Self::Conflict => {
-                StoreError::Unavailable("too many others write the same record".into())
-            }
+            Self::Conflict => StoreError::Unavailable("too many others write the same record".into()),
             Self::Taken => StoreError::NameTaken,
             Self::Gone(why) => StoreError::Unavailable(why),
             Self::Other(why) => {
-                let at: String = query
-                    .split_whitespace()
-                    .take(8)
-                    .collect::<Vec<_>>()
-                    .join(" ");
+                let at: String = query.split_whitespace().take(8).collect::<Vec<_>>().join(" ");
                 StoreError::Internal(format!("{why} (in: {at} …)"))
             }
         }

@@ -29,9 +29,7 @@ impl Cursor {
     /// From the outside: one of ours, for this order, or nothing.
     pub(crate) fn decode(text: &str, sort: ProxySort) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        serde_json::from_slice::<Self>(&bytes)
-            .ok()
-            .filter(|cursor| cursor.sort == sort.to_string())
+        serde_json::from_slice::<Self>(&bytes).ok().filter(|cursor| cursor.sort == sort.to_string())
     }
 }
 

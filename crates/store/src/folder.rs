@@ -21,14 +21,7 @@ use crate::{
 const MANIFEST: &str = "manifest/00000000000000000000.manifest";
 
 /// What the engine makes in its folder. `lost+found` is there when the folder is a mounted file system.
-const FOLDERS: &[&str] = &[
-    "wal",
-    "sstables",
-    "manifest",
-    "vlog",
-    "versioned_index",
-    "lost+found",
-];
+const FOLDERS: &[&str] = &["wal", "sstables", "manifest", "vlog", "versioned_index", "lost+found"];
 const LOCK: &str = "LOCK";
 
 /// Whether a process has the database open.
@@ -63,14 +56,8 @@ fn lock(path: &Path) -> io::Result<Lock> {
 /// # Errors
 /// [`OpenError::Foreign`], [`OpenError::Damaged`], [`OpenError::Locked`], [`OpenError::Io`].
 pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
-    let io = |error: io::Error| OpenError::Io {
-        path: path.into(),
-        what: error.to_string(),
-    };
-    let foreign = |what: String| OpenError::Foreign {
-        path: path.into(),
-        what,
-    };
+    let io = |error: io::Error| OpenError::Io { path: path.into(), what: error.to_string() };
+    let foreign = |what: String| OpenError::Foreign { path: path.into(), what };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(foreign("it is a file, not a folder".into())),
@@ -88,16 +75,9 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
     }
     if !others.is_empty() {
         others.sort();
-        let more = if others.len() > 3 {
-            format!(" and {} more", others.len() - 3)
-        } else {
-            String::new()
-        };
+        let more = if others.len() > 3 { format!(" and {} more", others.len() - 3) } else { String::new() };
         others.truncate(3);
-        return Err(foreign(format!(
-            "the folder holds other things ({}{more})",
-            others.join(", ")
-        )));
+        return Err(foreign(format!("the folder holds other things ({}{more})", others.join(", "))));
     }
     match lock(path).map_err(io)? {
         Lock::Taken => Err(OpenError::Locked(path.into())),
@@ -109,14 +89,9 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
 /// Makes a folder, and those above it, for this user alone: it will hold people's password hashes. The engine keeps what
 /// happens inside on the disk, not the folder's own name.
 fn create(path: &Path) -> io::Result<()> {
-    let mut missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-        .collect();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)?;
+    let mut missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     while let Some(folder) = missing.pop() {
         if let Some(parent) = folder.parent() {
             File::open(parent)?.sync_all()?;
@@ -126,26 +101,16 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 fn examine(path: &Path) -> Result<(), OpenError> {
-    let io = |error: io::Error| OpenError::Io {
-        path: path.into(),
-        what: error.to_string(),
-    };
-    let damaged = |what: String| OpenError::Damaged {
-        path: path.into(),
-        what,
-    };
-    let segments =
-        numbered(&path.join("wal"), "wal").map_err(|error| names_error(path, "wal", error))?;
-    let tables = numbered(&path.join("sstables"), "sst")
-        .map_err(|error| names_error(path, "sstables", error))?;
+    let io = |error: io::Error| OpenError::Io { path: path.into(), what: error.to_string() };
+    let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
+    let segments = numbered(&path.join("wal"), "wal").map_err(|error| names_error(path, "wal", error))?;
+    let tables = numbered(&path.join("sstables"), "sst").map_err(|error| names_error(path, "sstables", error))?;
     let first_needed = match File::open(path.join(MANIFEST)) {
         Ok(file) => log_number(file).map_err(|why| damaged(format!("{MANIFEST} {why}")))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Without its list of tables the engine would start anew and delete them all. Only its empty folders are there
             // when the very first start was cut off.
-            let written = segments.iter().any(|number| {
-                fs::metadata(segment(path, *number)).is_ok_and(|file| file.len() > 0)
-            });
+            let written = segments.iter().any(|number| fs::metadata(segment(path, *number)).is_ok_and(|file| file.len() > 0));
             if written || !tables.is_empty() {
                 return Err(damaged(format!("{MANIFEST} is missing")));
             }
@@ -153,10 +118,7 @@ fn examine(path: &Path) -> Result<(), OpenError> {
         }
         Err(error) => return Err(io(error)),
     };
-    let needed: Vec<u64> = segments
-        .into_iter()
-        .filter(|number| *number >= first_needed)
-        .collect();
+    let needed: Vec<u64> = segments.into_iter().filter(|number| *number >= first_needed).collect();
     for pair in needed.windows(2) {
         if pair[1] != pair[0] + 1 {
             return Err(damaged(format!("wal/{:020}.wal is missing", pair[0] + 1)));
@@ -169,25 +131,15 @@ fn examine(path: &Path) -> Result<(), OpenError> {
             Log::Sound => {}
             // What was being written when the process died. Nobody was told that it was stored.
             Log::Torn { keep } if position + 1 == needed.len() => {
-                tracing::warn!(
-                    file = name,
-                    keep,
-                    "the log ends within a record that was never acknowledged; cutting it off"
-                );
+                tracing::warn!(file = name, keep, "the log ends within a record that was never acknowledged; cutting it off");
                 let file = fs::OpenOptions::new().write(true).open(&file).map_err(io)?;
-                file.set_len(keep)
-                    .and_then(|()| file.sync_all())
-                    .map_err(io)?;
+                file.set_len(keep).and_then(|()| file.sync_all()).map_err(io)?;
             }
             Log::Torn { keep } => {
-                return Err(damaged(format!(
-                    "{name} ends within the record at byte {keep}"
-                )));
+                return Err(damaged(format!("{name} ends within the record at byte {keep}")));
             }
             Log::Broken { at, why } => {
-                return Err(damaged(format!(
-                    "{name} can't be read from byte {at} on: {why}"
-                )));
+                return Err(damaged(format!("{name} can't be read from byte {at} on: {why}")));
             }
         }
     }
@@ -196,14 +148,10 @@ fn examine(path: &Path) -> Result<(), OpenError> {
 
 fn names_error(path: &Path, folder: &str, error: io::Error) -> OpenError {
     match error.kind() {
-        io::ErrorKind::InvalidData => OpenError::Foreign {
-            path: path.into(),
-            what: format!("the folder {folder} holds {error}"),
-        },
-        _ => OpenError::Io {
-            path: path.join(folder),
-            what: error.to_string(),
-        },
+        io::ErrorKind::InvalidData => {
+            OpenError::Foreign { path: path.into(), what: format!("the folder {folder} holds {error}") }
+        }
+        _ => OpenError::Io { path: path.join(folder), what: error.to_string() },
     }
 }
 
@@ -225,19 +173,13 @@ fn numbered(folder: &Path, extension: &str) -> io::Result<Vec<u64>> {
             continue;
         }
         let name = entry.file_name().to_string_lossy().into_owned();
-        let number = name
-            .strip_suffix(extension)
-            .and_then(|name| name.strip_suffix('.'))
-            .filter(|digits| digits.len() == 20);
+        let number = name.strip_suffix(extension).and_then(|name| name.strip_suffix('.')).filter(|digits| digits.len() == 20);
         match number.and_then(|digits| digits.parse().ok()) {
             Some(number) => numbers.push(number),
             // What the engine had not renamed yet when the process died.
             None if name.contains("tmp") || name.ends_with(".repair") => {}
             None => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("a file of another kind ({name})"),
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a file of another kind ({name})")));
             }
         }
     }
@@ -249,8 +191,7 @@ fn numbered(folder: &Path, extension: &str) -> io::Result<Vec<u64>> {
 /// next table, log number, last sequence).
 fn log_number(mut file: File) -> Result<u64, String> {
     let mut header = [0; 26];
-    file.read_exact(&mut header)
-        .map_err(|_| "is cut off".to_string())?;
+    file.read_exact(&mut header).map_err(|_| "is cut off".to_string())?;
     if header[..2] != [0, 1] {
         return Err("is not a manifest".into());
     }

@@ -18,11 +18,8 @@ struct Migration {
 }
 
 /// All there are. A migration that was released is never changed again: what it forgot is the next one's.
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "foundation",
-    text: include_str!("../migrations/0001_foundation.surql"),
-}];
+const MIGRATIONS: &[Migration] =
+    &[Migration { number: 1, name: "foundation", text: include_str!("../migrations/0001_foundation.surql") }];
 
 /// How long other programs that start at the same time may keep this one from its turn.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,11 +39,8 @@ pub(crate) async fn run(db: &Surreal<Any>) -> Result<(), OpenError> {
     loop {
         let applied = applied(db).await?;
         check(&applied)?;
-        let Some(next) = MIGRATIONS.iter().find(|migration| {
-            !applied
-                .iter()
-                .any(|(number, _)| *number == migration.number)
-        }) else {
+        let Some(next) = MIGRATIONS.iter().find(|migration| !applied.iter().any(|(number, _)| *number == migration.number))
+        else {
             return Ok(());
         };
         match apply(db, next).await {
@@ -56,11 +50,7 @@ pub(crate) async fn run(db: &Surreal<Any>) -> Result<(), OpenError> {
                 tokio::time::sleep(Duration::from_millis(rand::random_range(10..200))).await;
             }
             Err(error) => {
-                return Err(OpenError::MigrationFailed {
-                    number: next.number,
-                    name: next.name.into(),
-                    why: error.to_string(),
-                });
+                return Err(OpenError::MigrationFailed { number: next.number, name: next.name.into(), why: error.to_string() });
             }
         }
     }
@@ -71,9 +61,7 @@ pub(crate) async fn verify(db: &Surreal<Any>) -> Result<(), OpenError> {
     let applied = applied(db).await?;
     check(&applied)?;
     if applied.len() < MIGRATIONS.len() {
-        return Err(OpenError::Database(
-            "it is not the one that was opened: its migrations are gone".into(),
-        ));
+        return Err(OpenError::Database("it is not the one that was opened: its migrations are gone".into()));
     }
     Ok(())
 }
@@ -82,55 +70,32 @@ pub(crate) async fn verify(db: &Surreal<Any>) -> Result<(), OpenError> {
 async fn applied(db: &Surreal<Any>) -> Result<Vec<(u32, String)>, OpenError> {
     let failed = |error: String| OpenError::Database(error);
     let read = async |text: &str| db.query(text).await?.take::<Value>(0);
-    let info = read("INFO FOR DB")
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let tables: Value = Row::new(info)
-        .and_then(|mut info| info.take("tables"))
-        .map_err(|error| failed(error.to_string()))?;
+    let info = read("INFO FOR DB").await.map_err(|error| failed(error.to_string()))?;
+    let tables: Value = Row::new(info).and_then(|mut info| info.take("tables")).map_err(|error| failed(error.to_string()))?;
     let tables: Vec<String> = match tables {
         Value::Object(tables) => tables.into_inner().into_keys().collect(),
         _ => Vec::new(),
     };
     if !tables.iter().any(|table| table == "migration") {
         if let Some(other) = tables.first() {
-            return Err(failed(format!(
-                "it holds other tables ({other}), but none of Gatehouse's. Nothing was changed"
-            )));
+            return Err(failed(format!("it holds other tables ({other}), but none of Gatehouse's. Nothing was changed")));
         }
         return Ok(Vec::new());
     }
-    let rows = read("SELECT number, checksum FROM migration ORDER BY number")
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let rows = read("SELECT number, checksum FROM migration ORDER BY number").await.map_err(|error| failed(error.to_string()))?;
     Row::list(rows)
-        .and_then(|rows| {
-            rows.into_iter()
-                .map(|mut row| Ok((row.take("number")?, row.take("checksum")?)))
-                .collect()
-        })
+        .and_then(|rows| rows.into_iter().map(|mut row| Ok((row.take("number")?, row.take("checksum")?))).collect())
         .map_err(|error| failed(error.to_string()))
 }
 
 fn check(applied: &[(u32, String)]) -> Result<(), OpenError> {
     let known = MIGRATIONS.last().map_or(0, |last| last.number);
-    if let Some(found) = applied
-        .iter()
-        .map(|(number, _)| *number)
-        .max()
-        .filter(|found| *found > known)
-    {
+    if let Some(found) = applied.iter().map(|(number, _)| *number).max().filter(|found| *found > known) {
         return Err(OpenError::Newer { found, known });
     }
     for migration in MIGRATIONS {
-        if applied
-            .iter()
-            .any(|(number, sum)| *number == migration.number && *sum != checksum(migration.text))
-        {
-            return Err(OpenError::MigrationChanged {
-                number: migration.number,
-                name: migration.name.into(),
-            });
+        if applied.iter().any(|(number, sum)| *number == migration.number && *sum != checksum(migration.text)) {
+            return Err(OpenError::MigrationChanged { number: migration.number, name: migration.name.into() });
         }
     }
     Ok(())
@@ -139,39 +104,23 @@ fn check(applied: &[(u32, String)]) -> Result<(), OpenError> {
 async fn apply(db: &Surreal<Any>, migration: &Migration) -> Result<(), Error> {
     let Migration { number, name, text } = migration;
     // CREATE fails where the note is there already: only one of two that try at once gets through.
-    let note = format!(
-        "CREATE migration:{number} SET number = $number, name = $name, checksum = $checksum"
-    );
+    let note = format!("CREATE migration:{number} SET number = $number, name = $name, checksum = $checksum");
     let query = format!("BEGIN;\n{TABLE}\n{note};\n{text}\nCOMMIT;");
     let vars = vars! { number: i64::from(*number), name: *name, checksum: checksum(text) };
     let errors = db.query(query).bind(vars).await?.take_errors();
     // Of a transaction that failed, every statement has an error; all but one say no more than that.
-    let told = |error: &Error| {
-        !matches!(
-            error.query_details(),
-            Some(QueryError::NotExecuted | QueryError::Cancelled)
-        )
-    };
+    let told = |error: &Error| !matches!(error.query_details(), Some(QueryError::NotExecuted | QueryError::Cancelled));
     let mut errors: Vec<_> = errors.into_iter().collect();
     errors.sort_by_key(|(statement, error)| (!is_race(error), !told(error), *statement));
-    errors
-        .into_iter()
-        .next()
-        .map_or(Ok(()), |(_, error)| Err(error))
+    errors.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }
 
 fn is_race(error: &Error) -> bool {
     matches!(error.query_details(), Some(QueryError::TransactionConflict))
-        || matches!(
-            error.already_exists_details(),
-            Some(AlreadyExistsError::Record { .. })
-        )
+        || matches!(error.already_exists_details(), Some(AlreadyExistsError::Record { .. }))
 }
 
 fn checksum(text: &str) -> String {
     // A checkout with other line ends is the same migration.
-    Sha256::digest(text.replace("\r\n", "\n").as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(text.replace("\r\n", "\n").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -38,11 +38,7 @@ impl StoreConfig {
     /// A database without user and password.
     #[must_use]
     pub fn new(database: impl Into<String>) -> Self {
-        Self {
-            database: database.into(),
-            user: None,
-            password: None,
-        }
+        Self { database: database.into(), user: None, password: None }
     }
 
     /// The folder of an embedded database, as it was written; `None` for the other kinds.
@@ -128,9 +124,7 @@ pub enum OpenError {
         why: String,
     },
     /// The server does not let us in.
-    #[error(
-        "the database server at {address} refuses the user and password (DATABASE_USER, DATABASE_PASSWORD): {why}"
-    )]
+    #[error("the database server at {address} refuses the user and password (DATABASE_USER, DATABASE_PASSWORD): {why}")]
     WrongCredentials {
         /// Where.
         address: String,
@@ -176,20 +170,16 @@ impl Endpoint {
                 if folder.contains('?') || folder.starts_with('~') {
                     return Err(wrong());
                 }
-                let path = std::path::absolute(folder).map_err(|error| OpenError::Io {
-                    path: folder.into(),
-                    what: error.to_string(),
-                })?;
+                let path = std::path::absolute(folder)
+                    .map_err(|error| OpenError::Io { path: folder.into(), what: error.to_string() })?;
                 Ok(Self::Folder(path))
             }
             // A password in an address ends up in process lists and logs.
-            Some(("ws" | "wss", host)) if !host.is_empty() && !host.contains(['@', '?', '#']) => {
-                Ok(Self::Remote {
-                    url: text.trim_end_matches('/').to_string(),
-                    user: config.user.clone().filter(|user| !user.is_empty()),
-                    password: config.password.clone().unwrap_or_default(),
-                })
-            }
+            Some(("ws" | "wss", host)) if !host.is_empty() && !host.contains(['@', '?', '#']) => Ok(Self::Remote {
+                url: text.trim_end_matches('/').to_string(),
+                user: config.user.clone().filter(|user| !user.is_empty()),
+                password: config.password.clone().unwrap_or_default(),
+            }),
             _ => Err(wrong()),
         }
     }
@@ -205,9 +195,7 @@ impl Endpoint {
             migrations::verify(&db).await?;
             Ok(db)
         };
-        on_our_threads(again)
-            .await?
-            .unwrap_or_else(|panic| Err(OpenError::Database(panic.to_string())))
+        on_our_threads(again).await?.unwrap_or_else(|panic| Err(OpenError::Database(panic.to_string())))
     }
 
     /// Connects, signs in, and selects the database.
@@ -219,61 +207,33 @@ impl Endpoint {
                 let db = any::connect(format!("surrealkv://{}?sync=every", path.display()))
                     .await
                     .map_err(|error| folder_error(path, &error))?;
-                select(&db)
-                    .await
-                    .map_err(|error| folder_error(path, &error))?;
+                select(&db).await.map_err(|error| folder_error(path, &error))?;
                 Ok(db)
             }
             Self::Memory => {
-                let db = any::connect("mem://")
-                    .await
-                    .map_err(|error| OpenError::Database(error.to_string()))?;
-                select(&db)
-                    .await
-                    .map_err(|error| OpenError::Database(error.to_string()))?;
+                let db = any::connect("mem://").await.map_err(|error| OpenError::Database(error.to_string()))?;
+                select(&db).await.map_err(|error| OpenError::Database(error.to_string()))?;
                 Ok(db)
             }
-            Self::Remote {
-                url,
-                user,
-                password,
-            } => {
-                let unreachable = |why: String| OpenError::Unreachable {
-                    address: url.clone(),
-                    why,
-                };
+            Self::Remote { url, user, password } => {
+                let unreachable = |why: String| OpenError::Unreachable { address: url.clone(), why };
                 let connect = async {
-                    let db = any::connect(url.as_str())
-                        .await
-                        .map_err(|error| unreachable(error.to_string()))?;
+                    let db = any::connect(url.as_str()).await.map_err(|error| unreachable(error.to_string()))?;
                     if let Some(user) = user {
-                        sign_in(&db, user, password.expose())
-                            .await
-                            .map_err(|error| match error.is_connection() {
-                                true => unreachable(error.to_string()),
-                                false => OpenError::WrongCredentials {
-                                    address: url.clone(),
-                                    why: error.to_string(),
-                                },
-                            })?;
-                    }
-                    select(&db)
-                        .await
-                        .map_err(|error| match error.is_not_allowed() {
-                            true => OpenError::WrongCredentials {
-                                address: url.clone(),
-                                why: error.to_string(),
-                            },
-                            false => OpenError::Database(error.to_string()),
+                        sign_in(&db, user, password.expose()).await.map_err(|error| match error.is_connection() {
+                            true => unreachable(error.to_string()),
+                            false => OpenError::WrongCredentials { address: url.clone(), why: error.to_string() },
                         })?;
+                    }
+                    select(&db).await.map_err(|error| match error.is_not_allowed() {
+                        true => OpenError::WrongCredentials { address: url.clone(), why: error.to_string() },
+                        false => OpenError::Database(error.to_string()),
+                    })?;
                     Ok(db)
                 };
                 match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
                     Ok(result) => result,
-                    Err(_) => Err(unreachable(format!(
-                        "no answer within {} s",
-                        CONNECT_TIMEOUT.as_secs()
-                    ))),
+                    Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
                 }
             }
         }
@@ -290,64 +250,31 @@ async fn on_our_threads<T: Send + 'static>(
 
 /// Signs in as a user of the root, the namespace or the database, whichever it is.
 async fn sign_in(db: &Surreal<Any>, user: &str, password: &str) -> Result<(), Error> {
-    async fn attempt(
-        db: &Surreal<Any>,
-        credentials: impl Credentials<Signin>,
-    ) -> Result<(), Error> {
+    async fn attempt(db: &Surreal<Any>, credentials: impl Credentials<Signin>) -> Result<(), Error> {
         db.signin(credentials).await.map(drop)
     }
     let (username, password) = (user.to_string(), password.to_string());
     let (namespace, database) = (NAMESPACE.to_string(), DATABASE.to_string());
-    let first = match attempt(
-        db,
-        Root {
-            username: username.clone(),
-            password: password.clone(),
-        },
-    )
-    .await
-    {
+    let first = match attempt(db, Root { username: username.clone(), password: password.clone() }).await {
         Err(error) if !error.is_connection() => error,
         other => return other,
     };
-    let as_namespace = Namespace {
-        namespace: namespace.clone(),
-        username: username.clone(),
-        password: password.clone(),
-    };
+    let as_namespace = Namespace { namespace: namespace.clone(), username: username.clone(), password: password.clone() };
     if attempt(db, as_namespace).await.is_ok() {
         return Ok(());
     }
-    if attempt(
-        db,
-        Database {
-            namespace,
-            database,
-            username,
-            password,
-        },
-    )
-    .await
-    .is_ok()
-    {
+    if attempt(db, Database { namespace, database, username, password }).await.is_ok() {
         return Ok(());
     }
     Err(first)
 }
 
-/// Selects the namespace and the database, and makes them where they are not there yet.
+/// Selects the namespace and the database, and makes them where they are not there yet: strict, so that a table is there
+/// only when a migration made it, and a query against a database that lost its tables fails instead of making others.
 async fn select(db: &Surreal<Any>) -> Result<(), Error> {
     // A user of the database alone may not define either; then both are there, or selecting them says so.
-    let _ = db
-        .query(format!("DEFINE NAMESPACE IF NOT EXISTS {NAMESPACE}"))
-        .await?
-        .check();
-    let _ = db
-        .query(format!(
-            "USE NS {NAMESPACE}; DEFINE DATABASE IF NOT EXISTS {DATABASE}"
-        ))
-        .await?
-        .check();
+    let _ = db.query(format!("DEFINE NAMESPACE IF NOT EXISTS {NAMESPACE}")).await?.check();
+    let _ = db.query(format!("USE NS {NAMESPACE}; DEFINE DATABASE IF NOT EXISTS {DATABASE} STRICT")).await?.check();
     db.use_ns(NAMESPACE).use_db(DATABASE).await.map(drop)
 }
 
@@ -357,13 +284,7 @@ fn folder_error(path: &Path, error: &Error) -> OpenError {
     if what.contains("already locked by another process") {
         return OpenError::Locked(path);
     }
-    let of_the_system = [
-        "Permission denied",
-        "No space left",
-        "Read-only file system",
-        "Too many open files",
-        "Disk quota",
-    ];
+    let of_the_system = ["Permission denied", "No space left", "Read-only file system", "Too many open files", "Disk quota"];
     if of_the_system.iter().any(|known| what.contains(known)) {
         return OpenError::Io { path, what };
     }
@@ -394,16 +315,11 @@ impl Store {
             (Ok(result), _) => result?,
             // The engine may panic on files it did not expect, and that is an answer too.
             (Err(_), Endpoint::Folder(path)) => {
-                return Err(OpenError::Damaged {
-                    path: path.clone(),
-                    what: "the database engine can't read its files".into(),
-                });
+                return Err(OpenError::Damaged { path: path.clone(), what: "the database engine can't read its files".into() });
             }
             (Err(panic), _) => return Err(OpenError::Database(panic.to_string())),
         };
-        Ok(Self {
-            connection: Arc::new(Connection::new(endpoint, db)),
-        })
+        Ok(Self { connection: Arc::new(Connection::new(endpoint, db)) })
     }
 
     /// Closes the database for all clones, and, for a folder, waits until another process can open it. Queries that run
@@ -427,18 +343,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let parse = |text: &str| {
-            Endpoint::parse(&StoreConfig::new(text)).map(|endpoint| format!("{endpoint:?}"))
-        };
+        let parse = |text: &str| Endpoint::parse(&StoreConfig::new(text)).map(|endpoint| format!("{endpoint:?}"));
         let here = std::env::current_dir().expect("a folder");
-        assert_eq!(
-            parse("surrealkv://data/x.db").expect("right"),
-            format!("surrealkv://{}/data/x.db", here.display())
-        );
-        assert_eq!(
-            parse("surrealkv:///data/x.db").expect("right"),
-            "surrealkv:///data/x.db"
-        );
+        assert_eq!(parse("surrealkv://data/x.db").expect("right"), format!("surrealkv://{}/data/x.db", here.display()));
+        assert_eq!(parse("surrealkv:///data/x.db").expect("right"), "surrealkv:///data/x.db");
         assert_eq!(parse("ws://db:8000/").expect("right"), "ws://db:8000");
         for bad in [
             "",

@@ -7,8 +7,8 @@ use gatehouse_domain::{CompanyName, Email, LastTest, Page, ProxyQuery, Timestamp
 use gatehouse_platform::{
     CompanyId, PersonId, ProxyId, Sealed, TokenId,
     ports::{
-        AccessStore, Authenticated, KeyStore, PersonRecord, PersonWrite, ProxyRecord, ProxyStore,
-        ProxyWrite, SealedPlace, StoreResult, TestSlot, TokenRecord,
+        AccessStore, Authenticated, KeyStore, PersonRecord, PersonWrite, ProxyRecord, ProxyStore, ProxyWrite, SealedPlace,
+        StoreResult, TestSlot, TokenRecord,
     },
     proxies::password_binding,
 };
@@ -17,11 +17,7 @@ use crate::Store;
 
 #[async_trait]
 impl ProxyStore for Store {
-    async fn list_proxies(
-        &self,
-        company: CompanyId,
-        query: &ProxyQuery,
-    ) -> StoreResult<Page<ProxyRecord>> {
+    async fn list_proxies(&self, company: CompanyId, query: &ProxyQuery) -> StoreResult<Page<ProxyRecord>> {
         self.list_proxies(company, query).await
     }
 
@@ -30,32 +26,18 @@ impl ProxyStore for Store {
     }
 
     async fn create_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        write: &ProxyWrite,
-        now: Timestamp,
+        &self, company: CompanyId, id: ProxyId, write: &ProxyWrite, now: Timestamp,
     ) -> StoreResult<ProxyRecord> {
         self.create_proxy(company, id, write, now).await
     }
 
     async fn replace_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        version: u64,
-        write: &ProxyWrite,
-        now: Timestamp,
+        &self, company: CompanyId, id: ProxyId, version: u64, write: &ProxyWrite, now: Timestamp,
     ) -> StoreResult<ProxyRecord> {
         self.replace_proxy(company, id, version, write, now).await
     }
 
-    async fn delete_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        version: Option<u64>,
-    ) -> StoreResult<()> {
+    async fn delete_proxy(&self, company: CompanyId, id: ProxyId, version: Option<u64>) -> StoreResult<()> {
         self.delete_proxy(company, id, version).await
     }
 
@@ -63,21 +45,12 @@ impl ProxyStore for Store {
         self.set_default_proxy(company, id).await
     }
 
-    async fn record_proxy_test(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        result: &LastTest,
-    ) -> StoreResult<()> {
+    async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest) -> StoreResult<()> {
         self.record_proxy_test(company, id, result).await
     }
 
     async fn take_test_slot(
-        &self,
-        company: CompanyId,
-        limit: u8,
-        lease: Duration,
-        now: Timestamp,
+        &self, company: CompanyId, limit: u8, lease: Duration, now: Timestamp,
     ) -> StoreResult<Result<TestSlot, Duration>> {
         self.take_test_slot(company, limit, lease, now).await
     }
@@ -102,23 +75,12 @@ impl AccessStore for Store {
     }
 
     async fn create_first_company(
-        &self,
-        link: Option<&str>,
-        company: CompanyId,
-        name: &CompanyName,
-        owner: &PersonWrite,
-        now: Timestamp,
+        &self, link: Option<&str>, company: CompanyId, name: &CompanyName, owner: &PersonWrite, now: Timestamp,
     ) -> StoreResult<()> {
-        self.create_first_company(link, company, name, owner, now)
-            .await
+        self.create_first_company(link, company, name, owner, now).await
     }
 
-    async fn create_company(
-        &self,
-        company: CompanyId,
-        name: &CompanyName,
-        now: Timestamp,
-    ) -> StoreResult<()> {
+    async fn create_company(&self, company: CompanyId, name: &CompanyName, now: Timestamp) -> StoreResult<()> {
         self.create_company(company, name, now).await
     }
 
@@ -130,12 +92,7 @@ impl AccessStore for Store {
         self.companies().await
     }
 
-    async fn create_person(
-        &self,
-        company: CompanyId,
-        person: &PersonWrite,
-        now: Timestamp,
-    ) -> StoreResult<()> {
+    async fn create_person(&self, company: CompanyId, person: &PersonWrite, now: Timestamp) -> StoreResult<()> {
         self.create_person(company, person, now).await
     }
 
@@ -143,13 +100,7 @@ impl AccessStore for Store {
         self.person_by_email(email).await
     }
 
-    async fn create_session(
-        &self,
-        hash: &str,
-        person: PersonId,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> StoreResult<()> {
+    async fn create_session(&self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
         self.create_session(hash, person, now, expires_at).await
     }
 
@@ -157,12 +108,7 @@ impl AccessStore for Store {
         self.find_session(hash, now).await
     }
 
-    async fn touch_session(
-        &self,
-        hash: &str,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> StoreResult<()> {
+    async fn touch_session(&self, hash: &str, now: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
         self.touch_session(hash, now, expires_at).await
     }
 
@@ -174,13 +120,7 @@ impl AccessStore for Store {
         self.sweep(now).await
     }
 
-    async fn create_token(
-        &self,
-        company: CompanyId,
-        person: PersonId,
-        hash: &str,
-        token: &TokenRecord,
-    ) -> StoreResult<()> {
+    async fn create_token(&self, company: CompanyId, person: PersonId, hash: &str, token: &TokenRecord) -> StoreResult<()> {
         self.create_token(company, person, hash, token).await
     }
 
@@ -196,25 +136,14 @@ impl AccessStore for Store {
         self.tokens(company, person).await
     }
 
-    async fn delete_token(
-        &self,
-        company: CompanyId,
-        person: PersonId,
-        id: TokenId,
-    ) -> StoreResult<()> {
+    async fn delete_token(&self, company: CompanyId, person: PersonId, id: TokenId) -> StoreResult<()> {
         self.delete_token(company, person, id).await
     }
 
     async fn begin_sign_in(
-        &self,
-        account: &str,
-        address: &str,
-        limit: u16,
-        window: Duration,
-        now: Timestamp,
+        &self, account: &str, address: &str, limit: u16, window: Duration, now: Timestamp,
     ) -> StoreResult<Result<String, Duration>> {
-        self.begin_sign_in(account, address, limit, window, now)
-            .await
+        self.begin_sign_in(account, address, limit, window, now).await
     }
 
     async fn forget_sign_in(&self, attempt: &str) -> StoreResult<()> {
@@ -240,18 +169,12 @@ impl KeyStore for Store {
         let found = self.proxies_under_other_keys(current).await?;
         let place = |(company, record): (CompanyId, ProxyRecord)| {
             let binding = password_binding(company, record.id, &record.values);
-            record.password.map(|sealed| SealedPlace {
-                binding,
-                sealed,
-                company,
-                proxy: record.id,
-            })
+            record.password.map(|sealed| SealedPlace { binding, sealed, company, proxy: record.id })
         };
         Ok(found.into_iter().filter_map(place).collect())
     }
 
     async fn reseal(&self, place: &SealedPlace, new: &Sealed) -> StoreResult<()> {
-        self.reseal_proxy(place.company, place.proxy, &place.sealed, new)
-            .await
+        self.reseal_proxy(place.company, place.proxy, &place.sealed, new).await
     }
 }

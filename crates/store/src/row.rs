@@ -23,15 +23,12 @@ impl Row {
         match value {
             Value::Object(object) => {
                 let fields = object.into_inner();
-                let what = fields
-                    .get("id")
-                    .map_or_else(|| "an answer".to_string(), Value::to_sql);
+                let what = fields.get("id").map_or_else(|| "an answer".to_string(), Value::to_sql);
                 Ok(Self { what, fields })
             }
-            other => Err(StoreError::Internal(format!(
-                "the database answered with something else than an object: {}",
-                kind(&other)
-            ))),
+            other => {
+                Err(StoreError::Internal(format!("the database answered with something else than an object: {}", kind(&other))))
+            }
         }
     }
 
@@ -48,10 +45,9 @@ impl Row {
         match value {
             Value::None | Value::Null => Ok(Vec::new()),
             Value::Array(values) => values.into_iter().map(Self::new).collect(),
-            other => Err(StoreError::Internal(format!(
-                "the database answered with something else than a list: {}",
-                kind(&other)
-            ))),
+            other => {
+                Err(StoreError::Internal(format!("the database answered with something else than a list: {}", kind(&other))))
+            }
         }
     }
 
@@ -62,25 +58,17 @@ impl Row {
     }
 
     /// Takes a text and parses it.
-    pub(crate) fn parse<T, E: Display>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> StoreResult<T> {
+    pub(crate) fn parse<T, E: Display>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> StoreResult<T> {
         let text: String = self.take(name)?;
         parse(&text).map_err(|error| self.wrong(name, error))
     }
 
     /// Takes a text and parses it, where there is one.
     pub(crate) fn parse_optional<T, E: Display>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
+        &mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> StoreResult<Option<T>> {
         let text: Option<String> = self.take(name)?;
-        text.map(|text| parse(&text))
-            .transpose()
-            .map_err(|error| self.wrong(name, error))
+        text.map(|text| parse(&text)).transpose().map_err(|error| self.wrong(name, error))
     }
 
     /// Takes a link to a record whose key is a UUID.
@@ -92,8 +80,7 @@ impl Row {
     /// Takes a link to a record whose key is a UUID, where there is one.
     pub(crate) fn optional_uuid(&mut self, name: &str) -> StoreResult<Option<Uuid>> {
         let link: Option<RecordId> = self.take(name)?;
-        link.map(|link| key(&link).ok_or_else(|| self.wrong(name, "not a UUID")))
-            .transpose()
+        link.map(|link| key(&link).ok_or_else(|| self.wrong(name, "not a UUID"))).transpose()
     }
 
     /// Takes a moment.
@@ -113,20 +100,14 @@ impl Row {
 
     /// A field that does not hold what it should.
     pub(crate) fn wrong(&self, name: &str, error: impl Display) -> StoreError {
-        StoreError::Internal(format!(
-            "{}: the field {name} can't be read: {error}",
-            self.what
-        ))
+        StoreError::Internal(format!("{}: the field {name} can't be read: {error}", self.what))
     }
 }
 
 /// Takes an answer that is one plain value.
 pub(crate) fn decode<T: SurrealValue>(value: Value) -> StoreResult<T> {
-    T::from_value(value).map_err(|error| {
-        StoreError::Internal(format!(
-            "the database answered with something unexpected: {error}"
-        ))
-    })
+    T::from_value(value)
+        .map_err(|error| StoreError::Internal(format!("the database answered with something unexpected: {error}")))
 }
 
 /// What kind of value this is; the value itself may be nobody's business.
@@ -156,11 +137,8 @@ pub(crate) fn outcome(value: Value) -> StoreResult<Row> {
         "key_changed" => Err(StoreError::KeyChanged),
         "changed" => Err(StoreError::Changed(row.take("version")?)),
         "in_use" => {
-            let uses = row
-                .rows("uses")?
-                .into_iter()
-                .map(|row| Ok(proxy_use::read(row)?.1))
-                .collect::<StoreResult<Vec<UsedBy>>>()?;
+            let uses =
+                row.rows("uses")?.into_iter().map(|row| Ok(proxy_use::read(row)?.1)).collect::<StoreResult<Vec<UsedBy>>>()?;
             Err(StoreError::InUse(uses))
         }
         other => Err(StoreError::Internal(format!("an unknown outcome: {other}"))),

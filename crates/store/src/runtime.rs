@@ -22,11 +22,7 @@ pub(crate) fn runtime() -> io::Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime = Builder::new_multi_thread()
-        .thread_name("gatehouse-store")
-        .thread_stack_size(STACK)
-        .enable_all()
-        .build()?;
+    let runtime = Builder::new_multi_thread().thread_name("gatehouse-store").thread_stack_size(STACK).enable_all().build()?;
     if let Err(second) = RUNTIME.set(runtime) {
         // Somebody was faster. A runtime can't be dropped where tasks run.
         second.shutdown_background();

@@ -56,10 +56,7 @@ pub(crate) fn examine(segment: impl Read) -> io::Result<Log> {
     let mut zeros = None;
     loop {
         block.clear();
-        segment
-            .by_ref()
-            .take(BLOCK as u64)
-            .read_to_end(&mut block)?;
+        segment.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
         let mut at = 0;
         while let Some((header, rest)) = block[at..].split_first_chunk::<HEADER>() {
             let position = begin + at as u64;
@@ -85,11 +82,7 @@ pub(crate) fn examine(segment: impl Read) -> io::Result<Log> {
             let Some(payload) = rest.get(..length) else {
                 // Only the last block is shorter than a block. A record that was being written is the last thing there; where
                 // a whole one follows, it is the length that is wrong.
-                return if holds_a_record(rest) {
-                    broken("a length that does not fit")
-                } else {
-                    Ok(Log::Torn { keep: whole })
-                };
+                return if holds_a_record(rest) { broken("a length that does not fit") } else { Ok(Log::Torn { keep: whole }) };
             };
             if checksum(kind, payload) != u32::from_be_bytes([c0, c1, c2, c3]) {
                 return broken("a checksum that does not fit");
@@ -103,11 +96,7 @@ pub(crate) fn examine(segment: impl Read) -> io::Result<Log> {
         let torn = in_record || zeros.is_some() || at < block.len();
         begin += block.len() as u64;
         if block.len() < BLOCK {
-            return Ok(if torn {
-                Log::Torn { keep: whole }
-            } else {
-                Log::Sound
-            });
+            return Ok(if torn { Log::Torn { keep: whole } } else { Log::Sound });
         }
     }
 }
@@ -128,9 +117,7 @@ fn holds_a_record(bytes: &[u8]) -> bool {
         let [c0, c1, c2, c3, l0, l1, kind] = *header;
         let payload = rest.get(..usize::from(u16::from_be_bytes([l0, l1])));
         matches!(kind, FULL | FIRST | MIDDLE | LAST)
-            && payload.is_some_and(|payload| {
-                checksum(kind, payload) == u32::from_be_bytes([c0, c1, c2, c3])
-            })
+            && payload.is_some_and(|payload| checksum(kind, payload) == u32::from_be_bytes([c0, c1, c2, c3]))
     })
 }
 
@@ -174,10 +161,7 @@ mod tests {
 
     fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
         prop::collection::vec(
-            prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..300),
-                (1usize..90_000).prop_map(|n| vec![7; n])
-            ],
+            prop_oneof![prop::collection::vec(any::<u8>(), 0..300), (1usize..90_000).prop_map(|n| vec![7; n])],
             1..6,
         )
     }

@@ -48,12 +48,7 @@ impl Store {
     }
 
     pub(crate) async fn create_first_company(
-        &self,
-        link: Option<&str>,
-        company: CompanyId,
-        name: &CompanyName,
-        owner: &PersonWrite,
-        now: Timestamp,
+        &self, link: Option<&str>, company: CompanyId, name: &CompanyName, owner: &PersonWrite, now: Timestamp,
     ) -> StoreResult<()> {
         let vars = vars! {
             link: link.map(str::to_string),
@@ -67,37 +62,20 @@ impl Store {
         outcome(self.connection.write(CREATE_FIRST, vars).await?).map(drop)
     }
 
-    pub(crate) async fn create_company(
-        &self,
-        company: CompanyId,
-        name: &CompanyName,
-        now: Timestamp,
-    ) -> StoreResult<()> {
+    pub(crate) async fn create_company(&self, company: CompanyId, name: &CompanyName, now: Timestamp) -> StoreResult<()> {
         let vars = vars! { company: company_record(company), name: name.as_str(), name_key: name.key(), now: now };
         outcome(self.connection.write(CREATE, vars).await?).map(drop)
     }
 
-    pub(crate) async fn company_by_name(
-        &self,
-        name: &CompanyName,
-    ) -> StoreResult<Option<CompanyId>> {
-        let found: Vec<RecordId> = decode(
-            self.connection
-                .read(BY_NAME, vars! { name_key: name.key() })
-                .await?,
-        )?;
+    pub(crate) async fn company_by_name(&self, name: &CompanyName) -> StoreResult<Option<CompanyId>> {
+        let found: Vec<RecordId> = decode(self.connection.read(BY_NAME, vars! { name_key: name.key() }).await?)?;
         Ok(found.first().and_then(key).map(CompanyId))
     }
 
     pub(crate) async fn companies(&self) -> StoreResult<Vec<(CompanyId, CompanyName)>> {
         Row::list(self.connection.read(ALL, vars! {}).await?)?
             .into_iter()
-            .map(|mut row| {
-                Ok((
-                    CompanyId(row.uuid("id")?),
-                    row.parse("name", CompanyName::parse)?,
-                ))
-            })
+            .map(|mut row| Ok((CompanyId(row.uuid("id")?), row.parse("name", CompanyName::parse)?)))
             .collect()
     }
 }

@@ -16,16 +16,10 @@ impl Store {
     }
 
     pub(crate) async fn init_key_id(&self, key_id: &str) -> StoreResult<()> {
-        self.connection
-            .write(INIT, vars! { key_id: key_id })
-            .await
-            .map(drop)
+        self.connection.write(INIT, vars! { key_id: key_id }).await.map(drop)
     }
 
     pub(crate) async fn swap_key_id(&self, from: &str, to: &str) -> StoreResult<()> {
-        self.connection
-            .write(SWAP, vars! { from: from, to: to })
-            .await
-            .map(drop)
+        self.connection.write(SWAP, vars! { from: from, to: to }).await.map(drop)
     }
 }

@@ -22,26 +22,16 @@ const CREATE: &str = "{
     RETURN { outcome: 'done' };
 }";
 
-const BY_EMAIL: &str =
-    "SELECT *, company.name AS company_name FROM person WHERE email_key = $email_key LIMIT 1";
+const BY_EMAIL: &str = "SELECT *, company.name AS company_name FROM person WHERE email_key = $email_key LIMIT 1";
 
 impl Store {
-    pub(crate) async fn create_person(
-        &self,
-        company: CompanyId,
-        person: &PersonWrite,
-        now: Timestamp,
-    ) -> StoreResult<()> {
+    pub(crate) async fn create_person(&self, company: CompanyId, person: &PersonWrite, now: Timestamp) -> StoreResult<()> {
         let vars = vars! { id: person_record(person.id), content: content(company, person, now) };
         outcome(self.connection.write(CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn person_by_email(&self, email: &Email) -> StoreResult<Option<PersonRecord>> {
-        let found = Row::list(
-            self.connection
-                .read(BY_EMAIL, vars! { email_key: email.key() })
-                .await?,
-        )?;
+        let found = Row::list(self.connection.read(BY_EMAIL, vars! { email_key: email.key() }).await?)?;
         found.into_iter().next().map(read).transpose()
     }
 }

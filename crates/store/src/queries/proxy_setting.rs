@@ -2,8 +2,8 @@
 
 use chrono::SecondsFormat;
 use gatehouse_domain::{
-    Authentication, Bypass, CaPem, HostName, LastTest, Page, Port, ProxyName, ProxyQuery,
-    ProxyValues, Scheme, SortField, Timeout, Timestamp, UsedBy, Username, text,
+    Authentication, Bypass, CaPem, HostName, LastTest, Page, Port, ProxyName, ProxyQuery, ProxyValues, Scheme, SortField,
+    Timeout, Timestamp, UsedBy, Username, text,
 };
 use gatehouse_platform::{
     CompanyId, ProxyId, Sealed,
@@ -108,7 +108,8 @@ const UNSET_DEFAULT: &str = "{
 
 const RECORD_TEST: &str = "UPDATE $id SET last_test = $result WHERE company = $company RETURN NONE";
 
-const RESEAL: &str = "UPDATE $id SET password = $new, password_key = $key WHERE company = $company AND password = $old RETURN NONE";
+const RESEAL: &str =
+    "UPDATE $id SET password = $new, password_key = $key WHERE company = $company AND password = $old RETURN NONE";
 
 /// Two ranges of the index: "not equal" would be every setting there is. (NONE, no password, sorts before all texts.)
 const OTHER_KEYS: &str = "RETURN array::concat(
@@ -117,11 +118,7 @@ const OTHER_KEYS: &str = "RETURN array::concat(
 )";
 
 impl Store {
-    pub(crate) async fn list_proxies(
-        &self,
-        company: CompanyId,
-        query: &ProxyQuery,
-    ) -> StoreResult<Page<ProxyRecord>> {
+    pub(crate) async fn list_proxies(&self, company: CompanyId, query: &ProxyQuery) -> StoreResult<Page<ProxyRecord>> {
         let limit = usize::from(query.limit.clamp(1, ProxyQuery::MAX_LIMIT));
         let mut vars = vars! { company: company_record(company), pointer: default_record(company), limit: i64::try_from(limit + 1).unwrap_or(1) };
         let text = list_query(query, &mut vars)?;
@@ -130,18 +127,10 @@ impl Store {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let mut records = Records::new(&mut answer)?;
-        let items = rows
-            .into_iter()
-            .map(|row| records.read(row))
-            .collect::<StoreResult<Vec<_>>>()?;
+        let items = rows.into_iter().map(|row| records.read(row)).collect::<StoreResult<Vec<_>>>()?;
         let next = items.last().filter(|_| more).map(|last| {
             let key = sort_key(query.sort.field, last);
-            Cursor {
-                sort: query.sort.to_string(),
-                key,
-                id: last.id.0,
-            }
-            .encode()
+            Cursor { sort: query.sort.to_string(), key, id: last.id.0 }.encode()
         });
         Ok(Page { items, next })
     }
@@ -152,11 +141,7 @@ impl Store {
     }
 
     pub(crate) async fn create_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        write: &ProxyWrite,
-        now: Timestamp,
+        &self, company: CompanyId, id: ProxyId, write: &ProxyWrite, now: Timestamp,
     ) -> StoreResult<ProxyRecord> {
         let mut content = content(write, now);
         content.insert("company", company_record(company));
@@ -174,12 +159,7 @@ impl Store {
     }
 
     pub(crate) async fn replace_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        version: u64,
-        write: &ProxyWrite,
-        now: Timestamp,
+        &self, company: CompanyId, id: ProxyId, version: u64, write: &ProxyWrite, now: Timestamp,
     ) -> StoreResult<ProxyRecord> {
         let vars = vars! {
             company: company_record(company),
@@ -193,12 +173,7 @@ impl Store {
         one(self.connection.write(REPLACE, vars).await?)
     }
 
-    pub(crate) async fn delete_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        version: Option<u64>,
-    ) -> StoreResult<()> {
+    pub(crate) async fn delete_proxy(&self, company: CompanyId, id: ProxyId, version: Option<u64>) -> StoreResult<()> {
         let vars = vars! {
             company: company_record(company),
             pointer: default_record(company),
@@ -208,11 +183,7 @@ impl Store {
         outcome(self.connection.write(DELETE, vars).await?).map(drop)
     }
 
-    pub(crate) async fn set_default_proxy(
-        &self,
-        company: CompanyId,
-        id: Option<ProxyId>,
-    ) -> StoreResult<()> {
+    pub(crate) async fn set_default_proxy(&self, company: CompanyId, id: Option<ProxyId>) -> StoreResult<()> {
         let mut vars = vars! { company: company_record(company), pointer: default_record(company) };
         let query = match id {
             Some(id) => {
@@ -224,32 +195,16 @@ impl Store {
         outcome(self.connection.write(query, vars).await?).map(drop)
     }
 
-    pub(crate) async fn record_proxy_test(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        result: &LastTest,
-    ) -> StoreResult<()> {
-        let result = serde_json::to_string(result)
-            .map_err(|error| StoreError::Internal(error.to_string()))?;
+    pub(crate) async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest) -> StoreResult<()> {
+        let result = serde_json::to_string(result).map_err(|error| StoreError::Internal(error.to_string()))?;
         let vars = vars! { company: company_record(company), id: proxy_record(id), result: result };
         self.connection.write(RECORD_TEST, vars).await.map(drop)
     }
 
     /// Settings whose password is not sealed under `current`: company and setting.
-    pub(crate) async fn proxies_under_other_keys(
-        &self,
-        current: &str,
-    ) -> StoreResult<Vec<(CompanyId, ProxyRecord)>> {
-        let rows = Row::list(
-            self.connection
-                .read(OTHER_KEYS, vars! { current: current })
-                .await?,
-        )?;
-        let mut records = Records {
-            default: None,
-            uses: Vec::new(),
-        };
+    pub(crate) async fn proxies_under_other_keys(&self, current: &str) -> StoreResult<Vec<(CompanyId, ProxyRecord)>> {
+        let rows = Row::list(self.connection.read(OTHER_KEYS, vars! { current: current }).await?)?;
+        let mut records = Records { default: None, uses: Vec::new() };
         rows.into_iter()
             .map(|mut row| {
                 let company = CompanyId(row.uuid("company")?);
@@ -258,13 +213,7 @@ impl Store {
             .collect()
     }
 
-    pub(crate) async fn reseal_proxy(
-        &self,
-        company: CompanyId,
-        id: ProxyId,
-        old: &Sealed,
-        new: &Sealed,
-    ) -> StoreResult<()> {
+    pub(crate) async fn reseal_proxy(&self, company: CompanyId, id: ProxyId, old: &Sealed, new: &Sealed) -> StoreResult<()> {
         let vars = vars! {
             company: company_record(company),
             id: proxy_record(id),
@@ -282,34 +231,14 @@ fn version_number(version: u64) -> i64 {
 }
 
 fn key_id(write: &ProxyWrite) -> Option<String> {
-    write
-        .password
-        .as_ref()
-        .map(|sealed| sealed.key_id().to_string())
+    write.password.as_ref().map(|sealed| sealed.key_id().to_string())
 }
 
 /// What is written by both `CREATE` and `REPLACE`; a field without a value is there as NONE, so that merging erases it.
 fn content(write: &ProxyWrite, now: Timestamp) -> Object {
-    let ProxyValues {
-        name,
-        host,
-        port,
-        scheme,
-        authentication,
-        username,
-        bypass,
-        ca_pem,
-        timeout,
-    } = &write.values;
-    let username = username
-        .as_ref()
-        .map(|username| username.as_str().to_string());
-    let mut search = [
-        name.key(),
-        text::fold(host.as_str()),
-        host.ascii().to_string(),
-    ]
-    .join("\n");
+    let ProxyValues { name, host, port, scheme, authentication, username, bypass, ca_pem, timeout } = &write.values;
+    let username = username.as_ref().map(|username| username.as_str().to_string());
+    let mut search = [name.key(), text::fold(host.as_str()), host.ascii().to_string()].join("\n");
     if let Some(username) = &username {
         search.push('\n');
         search.push_str(&text::fold(username));
@@ -323,16 +252,10 @@ fn content(write: &ProxyWrite, now: Timestamp) -> Object {
     content.insert("scheme", scheme.as_str());
     content.insert("authentication", authentication.as_str());
     content.insert("username", username);
-    content.insert(
-        "password",
-        write.password.as_ref().map(|sealed| sealed.0.clone()),
-    );
+    content.insert("password", write.password.as_ref().map(|sealed| sealed.0.clone()));
     content.insert("password_key", key_id(write));
     content.insert("bypass", bypass.to_strings());
-    content.insert(
-        "ca_pem",
-        ca_pem.as_ref().map(|pem| pem.as_str().to_string()),
-    );
+    content.insert("ca_pem", ca_pem.as_ref().map(|pem| pem.as_str().to_string()));
     content.insert("timeout_s", i64::from(timeout.seconds()));
     content.insert("search", search);
     content.insert("updated_at", now);
@@ -359,10 +282,7 @@ fn sort_key(field: SortField, record: &ProxyRecord) -> Json {
         SortField::Port => record.values.port.get().into(),
         SortField::Authentication => (record.values.authentication == Authentication::Basic).into(),
         SortField::IsDefault => record.is_default.into(),
-        SortField::CreatedAt => record
-            .created_at
-            .to_rfc3339_opts(SecondsFormat::Nanos, true)
-            .into(),
+        SortField::CreatedAt => record.created_at.to_rfc3339_opts(SecondsFormat::Nanos, true).into(),
     }
 }
 
@@ -380,11 +300,7 @@ fn bind_sort_key(field: SortField, key: &Json, vars: &mut Variables) -> Option<(
 /// The text of a list's query: fixed pieces only, all values are bound.
 fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
     let sort = sort_expression(query.sort.field);
-    let (direction, beyond) = if query.sort.descending {
-        ("DESC", "<")
-    } else {
-        ("ASC", ">")
-    };
+    let (direction, beyond) = if query.sort.descending { ("DESC", "<") } else { ("ASC", ">") };
     let mut conditions = String::new();
     let mut only = |condition: &str| {
         conditions.push_str(" AND ");
@@ -412,11 +328,7 @@ fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
         only("name_key = $name");
     }
     if let Some(host) = &query.host {
-        vars.insert(
-            "host",
-            HostName::parse(host)
-                .map_or_else(|_| host.to_lowercase(), |host| host.ascii().to_string()),
-        );
+        vars.insert("host", HostName::parse(host).map_or_else(|_| host.to_lowercase(), |host| host.ascii().to_string()));
         only("host_ascii = $host");
     }
     match query.is_default {
@@ -428,17 +340,12 @@ fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
         let cursor = Cursor::decode(cursor, query.sort).ok_or(StoreError::BadCursor)?;
         bind_sort_key(query.sort.field, &cursor.key, vars).ok_or(StoreError::BadCursor)?;
         vars.insert("after_id", proxy_record(ProxyId(cursor.id)));
-        only(&format!(
-            "({sort} {beyond} $after OR ({sort} = $after AND id {beyond} $after_id))"
-        ));
+        only(&format!("({sort} {beyond} $after OR ({sort} = $after AND id {beyond} $after_id))"));
     }
     // All the company's uses: telling which of them are of these rows (`proxy IN $rows.id`) takes the engine longer than the rows.
     // What is computed needs a name to be sorted by; a field that got another name would be missing under its own.
-    let (computed, order) = if sort.starts_with('(') {
-        (format!(", {sort} AS sort_key"), "sort_key")
-    } else {
-        (String::new(), sort)
-    };
+    let (computed, order) =
+        if sort.starts_with('(') { (format!(", {sort} AS sort_key"), "sort_key") } else { (String::new(), sort) };
     Ok(format!(
         "{{
     LET $default = (SELECT VALUE proxy FROM ONLY $pointer);
@@ -467,11 +374,7 @@ struct Records {
 impl Records {
     fn new(answer: &mut Row) -> StoreResult<Self> {
         let default = answer.optional_uuid("default")?;
-        let mut uses = answer
-            .rows("uses")?
-            .into_iter()
-            .map(proxy_use::read)
-            .collect::<StoreResult<Vec<_>>>()?;
+        let mut uses = answer.rows("uses")?.into_iter().map(proxy_use::read).collect::<StoreResult<Vec<_>>>()?;
         uses.sort_by(|(_, a), (_, b)| (&a.kind, &a.name, &a.id).cmp(&(&b.kind, &b.name, &b.id)));
         Ok(Self { default, uses })
     }
@@ -489,13 +392,10 @@ impl Records {
             port: Port::try_from(port).map_err(|error| row.wrong("port", error))?,
             scheme,
             authentication: row.parse("authentication", str::parse::<Authentication>)?,
-            username: row
-                .parse_optional("username", |username| Username::parse(username, scheme))?,
-            bypass: Bypass::parse(bypass.iter().map(String::as_str))
-                .map_err(|error| row.wrong("bypass", error))?,
+            username: row.parse_optional("username", |username| Username::parse(username, scheme))?,
+            bypass: Bypass::parse(bypass.iter().map(String::as_str)).map_err(|error| row.wrong("bypass", error))?,
             ca_pem: row.parse_optional("ca_pem", CaPem::parse)?,
-            timeout: Timeout::parse(&timeout.to_string())
-                .map_err(|error| row.wrong("timeout_s", error))?,
+            timeout: Timeout::parse(&timeout.to_string()).map_err(|error| row.wrong("timeout_s", error))?,
         };
         let used_by = self
             .uses

@@ -57,12 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](gatehouse_platform::ports::StoreError::NotFound) when this company has no such setting.
-    pub async fn put_use(
-        &self,
-        company: CompanyId,
-        consumer: &Consumer,
-        proxy: UsedProxy,
-    ) -> StoreResult<()> {
+    pub async fn put_use(&self, company: CompanyId, consumer: &Consumer, proxy: UsedProxy) -> StoreResult<()> {
         let setting = match proxy {
             UsedProxy::Default => None,
             UsedProxy::Setting(id) => Some(proxy_record(id)),
@@ -84,35 +79,17 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn delete_use(&self, company: CompanyId, kind: &str, id: &str) -> StoreResult<()> {
-        self.connection
-            .write(DELETE, vars! { id: use_record(company, kind, id) })
-            .await
-            .map(drop)
+        self.connection.write(DELETE, vars! { id: use_record(company, kind, id) }).await.map(drop)
     }
 }
 
 fn use_record(company: CompanyId, kind: &str, id: &str) -> RecordId {
-    compound_record(
-        "proxy_use",
-        vec![uuid_part(company.0), kind.into_value(), id.into_value()],
-    )
+    compound_record("proxy_use", vec![uuid_part(company.0), kind.into_value(), id.into_value()])
 }
 
 /// Reads one: the setting (`None`: the default), and by whom.
 pub(crate) fn read(mut row: Row) -> StoreResult<(Option<Uuid>, UsedBy)> {
     let proxy = row.optional_uuid("proxy")?;
-    let via = if proxy.is_some() {
-        Via::Setting
-    } else {
-        Via::Default
-    };
-    Ok((
-        proxy,
-        UsedBy {
-            kind: row.take("kind")?,
-            id: row.take("consumer")?,
-            name: row.take("name")?,
-            via,
-        },
-    ))
+    let via = if proxy.is_some() { Via::Setting } else { Via::Default };
+    Ok((proxy, UsedBy { kind: row.take("kind")?, id: row.take("consumer")?, name: row.take("name")?, via }))
 }

@@ -21,7 +21,8 @@ const CREATE: &str = "{
     RETURN { outcome: 'done' };
 }";
 
-const FIND: &str = "SELECT id, last_used_at, expires_at, (SELECT *, company.name AS company_name FROM ONLY $parent.person) AS person
+const FIND: &str =
+    "SELECT id, last_used_at, expires_at, (SELECT *, company.name AS company_name FROM ONLY $parent.person) AS person
     FROM ONLY $id WHERE expires_at > $now";
 
 const TOUCH: &str = "UPDATE $id SET last_used_at = $now, expires_at = $expires_at RETURN NONE";
@@ -34,29 +35,19 @@ const OLD: &str = "RETURN array::concat(
     (SELECT VALUE id FROM sign_in WHERE latest <= $hour_ago LIMIT 200)
 )";
 
-const DELETE_OLD: &str = "DELETE $id WHERE (expires_at ?? latest) <= (IF expires_at != NONE { $now } ELSE { $hour_ago }) RETURN NONE";
+const DELETE_OLD: &str =
+    "DELETE $id WHERE (expires_at ?? latest) <= (IF expires_at != NONE { $now } ELSE { $hour_ago }) RETURN NONE";
 
 impl Store {
     pub(crate) async fn create_session(
-        &self,
-        hash: &str,
-        person: PersonId,
-        now: Timestamp,
-        expires_at: Timestamp,
+        &self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp,
     ) -> StoreResult<()> {
         let vars = vars! { id: session_record(hash), person: person_record(person), now: now, expires_at: expires_at };
         outcome(self.connection.write(CREATE, vars).await?).map(drop)
     }
 
-    pub(crate) async fn find_session(
-        &self,
-        hash: &str,
-        now: Timestamp,
-    ) -> StoreResult<Option<Authenticated>> {
-        let answer = self
-            .connection
-            .read(FIND, vars! { id: session_record(hash), now: now })
-            .await?;
+    pub(crate) async fn find_session(&self, hash: &str, now: Timestamp) -> StoreResult<Option<Authenticated>> {
+        let answer = self.connection.read(FIND, vars! { id: session_record(hash), now: now }).await?;
         let Some(mut row) = Row::optional(answer)? else {
             return Ok(None);
         };
@@ -70,38 +61,23 @@ impl Store {
         }))
     }
 
-    pub(crate) async fn touch_session(
-        &self,
-        hash: &str,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> StoreResult<()> {
+    pub(crate) async fn touch_session(&self, hash: &str, now: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
         let vars = vars! { id: session_record(hash), now: now, expires_at: expires_at };
         self.connection.write(TOUCH, vars).await.map(drop)
     }
 
     pub(crate) async fn delete_session(&self, hash: &str) -> StoreResult<()> {
-        self.connection
-            .write(DELETE, vars! { id: session_record(hash) })
-            .await
-            .map(drop)
+        self.connection.write(DELETE, vars! { id: session_record(hash) }).await.map(drop)
     }
 
     pub(crate) async fn sweep(&self, now: Timestamp) -> StoreResult<()> {
         let hour_ago = now - TimeDelta::hours(1);
-        let old = self
-            .connection
-            .read(OLD, vars! { now: now, hour_ago: hour_ago })
-            .await?;
+        let old = self.connection.read(OLD, vars! { now: now, hour_ago: hour_ago }).await?;
         let old: Vec<RecordId> = crate::row::decode(old)?;
         if old.is_empty() {
             return Ok(());
         }
-        match self
-            .connection
-            .write(DELETE_OLD, vars! { id: old, now: now, hour_ago: hour_ago })
-            .await
-        {
+        match self.connection.write(DELETE_OLD, vars! { id: old, now: now, hour_ago: hour_ago }).await {
             // Two that sweep at once: what one could not delete, the next one will.
             Err(StoreError::NotFound) => Ok(()),
             other => other.map(drop),

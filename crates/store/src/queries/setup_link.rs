@@ -11,22 +11,11 @@ const CHECK: &str = "RETURN (SELECT VALUE hash FROM ONLY setup_link:main WHERE h
     AND array::len((SELECT VALUE id FROM company LIMIT 1)) = 0";
 
 impl Store {
-    pub(crate) async fn put_setup_link(
-        &self,
-        hash: &str,
-        expires_at: Timestamp,
-    ) -> StoreResult<()> {
-        self.connection
-            .write(PUT, vars! { hash: hash, expires_at: expires_at })
-            .await
-            .map(drop)
+    pub(crate) async fn put_setup_link(&self, hash: &str, expires_at: Timestamp) -> StoreResult<()> {
+        self.connection.write(PUT, vars! { hash: hash, expires_at: expires_at }).await.map(drop)
     }
 
     pub(crate) async fn is_setup_link(&self, hash: &str, now: Timestamp) -> StoreResult<bool> {
-        decode(
-            self.connection
-                .read(CHECK, vars! { hash: hash, now: now })
-                .await?,
-        )
+        decode(self.connection.read(CHECK, vars! { hash: hash, now: now }).await?)
     }
 }

@@ -30,12 +30,7 @@ const FORGET: &str = "UPDATE $records SET attempts = attempts[WHERE id != $id] R
 
 impl Store {
     pub(crate) async fn begin_sign_in(
-        &self,
-        account: &str,
-        address: &str,
-        limit: u16,
-        window: Duration,
-        now: Timestamp,
+        &self, account: &str, address: &str, limit: u16, window: Duration, now: Timestamp,
     ) -> StoreResult<Result<String, Duration>> {
         let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
         let since = now.checked_sub_signed(window).unwrap_or(Timestamp::MIN_UTC);
@@ -70,18 +65,11 @@ impl Store {
 
     pub(crate) async fn forget_sign_in(&self, attempt: &str) -> StoreResult<()> {
         let mut parts = attempt.split('.');
-        let (Some(id), Some(account), Some(address)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(id), Some(account), Some(address)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(StoreError::Internal("not an attempt of this store".into()));
         };
-        let records = vec![
-            sign_in_record("account", account),
-            sign_in_record("address", address),
-        ];
-        self.connection
-            .write(FORGET, vars! { records: records, id: id })
-            .await
-            .map(drop)
+        let records = vec![sign_in_record("account", account), sign_in_record("address", address)];
+        self.connection.write(FORGET, vars! { records: records, id: id }).await.map(drop)
     }
 }
 
@@ -90,9 +78,5 @@ fn sign_in_record(kind: &str, digest: &str) -> RecordId {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

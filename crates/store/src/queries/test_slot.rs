@@ -31,11 +31,7 @@ const RELEASE: &str = "DELETE $place WHERE holder = $holder RETURN NONE";
 
 impl Store {
     pub(crate) async fn take_test_slot(
-        &self,
-        company: CompanyId,
-        limit: u8,
-        lease: Duration,
-        now: Timestamp,
+        &self, company: CompanyId, limit: u8, lease: Duration, now: Timestamp,
     ) -> StoreResult<Result<TestSlot, Duration>> {
         let holder = Uuid::now_v7().to_string();
         let until = now + TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
@@ -43,11 +39,7 @@ impl Store {
         let vars = vars! { places: places, limit: i64::from(limit), now: now, until: until, holder: holder.clone() };
         let mut answer = Row::new(self.connection.write(TAKE, vars).await?)?;
         if let Some(number) = answer.take::<Option<u8>>("number")? {
-            return Ok(Ok(TestSlot {
-                company,
-                number,
-                holder,
-            }));
+            return Ok(Ok(TestSlot { company, number, holder }));
         }
         let held: Vec<Timestamp> = answer.take("until")?;
         let first = held.into_iter().min().unwrap_or(until);
@@ -61,8 +53,5 @@ impl Store {
 }
 
 fn place(company: CompanyId, number: u8) -> RecordId {
-    compound_record(
-        "test_slot",
-        vec![uuid_part(company.0), i64::from(number).into_value()],
-    )
+    compound_record("test_slot", vec![uuid_part(company.0), i64::from(number).into_value()])
 }

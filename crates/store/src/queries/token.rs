@@ -36,11 +36,7 @@ const DELETE: &str = "{
 
 impl Store {
     pub(crate) async fn create_token(
-        &self,
-        company: CompanyId,
-        person: PersonId,
-        hash: &str,
-        token: &TokenRecord,
+        &self, company: CompanyId, person: PersonId, hash: &str, token: &TokenRecord,
     ) -> StoreResult<()> {
         let vars = vars! {
             id: token_record(token.id),
@@ -63,38 +59,19 @@ impl Store {
         let Some(person) = row.row("person")? else {
             return Ok(None);
         };
-        Ok(Some(Authenticated {
-            person: person::read(person)?,
-            expires_at: None,
-            last_used_at: row.take("last_used_at")?,
-        }))
+        Ok(Some(Authenticated { person: person::read(person)?, expires_at: None, last_used_at: row.take("last_used_at")? }))
     }
 
     pub(crate) async fn touch_token(&self, hash: &str, now: Timestamp) -> StoreResult<()> {
-        self.connection
-            .write(TOUCH, vars! { hash: hash, now: now })
-            .await
-            .map(drop)
+        self.connection.write(TOUCH, vars! { hash: hash, now: now }).await.map(drop)
     }
 
-    pub(crate) async fn tokens(
-        &self,
-        company: CompanyId,
-        person: PersonId,
-    ) -> StoreResult<Vec<TokenRecord>> {
+    pub(crate) async fn tokens(&self, company: CompanyId, person: PersonId) -> StoreResult<Vec<TokenRecord>> {
         let vars = vars! { company: company_record(company), person: person_record(person) };
-        Row::list(self.connection.read(OF_PERSON, vars).await?)?
-            .into_iter()
-            .map(read)
-            .collect()
+        Row::list(self.connection.read(OF_PERSON, vars).await?)?.into_iter().map(read).collect()
     }
 
-    pub(crate) async fn delete_token(
-        &self,
-        company: CompanyId,
-        person: PersonId,
-        id: TokenId,
-    ) -> StoreResult<()> {
+    pub(crate) async fn delete_token(&self, company: CompanyId, person: PersonId, id: TokenId) -> StoreResult<()> {
         let vars = vars! { id: token_record(id), company: company_record(company), person: person_record(person) };
         outcome(self.connection.write(DELETE, vars).await?).map(drop)
     }

@@ -22,29 +22,14 @@ const COMPANY: &str = "GATEHOUSE_TEST_CRASH_COMPANY";
 /// From some hundred bytes to more than a block of the log: what a kill can tear.
 fn large(number: usize) -> ProxyWrite {
     let mut form = form(&format!("{} {number}", std::process::id()));
-    let length = [0usize, 3000, 30_000, 60_000][number % 4];
+    let length = [0usize, 0, 3000, 0, 0, 30_000, 0, 60_000][number % 8];
     if length > 0 {
-        let mut der = vec![
-            0x30,
-            0x83,
-            0,
-            u8::try_from(length >> 8).expect("short"),
-            u8::try_from(length & 0xff).expect("a byte"),
-        ];
-        der.resize(
-            der.len() + length,
-            u8::try_from(number % 251).expect("a byte"),
-        );
-        form.ca_pem = format!(
-            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----",
-            STANDARD.encode(der)
-        );
+        let mut der =
+            vec![0x30, 0x83, 0, u8::try_from(length >> 8).expect("short"), u8::try_from(length & 0xff).expect("a byte")];
+        der.resize(der.len() + length, u8::try_from(number % 251).expect("a byte"));
+        form.ca_pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----", STANDARD.encode(der));
     }
-    ProxyWrite {
-        values: form.parse(false).expect("right"),
-        password: None,
-        is_default: number.is_multiple_of(5),
-    }
+    ProxyWrite { values: form.parse(false).expect("right"), password: None, is_default: number.is_multiple_of(5) }
 }
 
 /// Not a test: the process that is killed. It writes in several tasks and prints what was acknowledged.
@@ -54,22 +39,15 @@ async fn child() {
         return;
     };
     let company = CompanyId::parse(&company).expect("a company");
-    let store = Store::open(&StoreConfig::new(folder))
-        .await
-        .expect("opened");
+    let store = Store::open(&StoreConfig::new(folder)).await.expect("opened");
     let writers = (0..3usize).map(|writer| {
         let store = store.clone();
         tokio::spawn(async move {
             for number in 0.. {
                 let id = ProxyId::new();
-                store
-                    .create_proxy(company, id, &large(number * 3 + writer), now())
-                    .await
-                    .expect("made");
+                store.create_proxy(company, id, &large(number * 3 + writer), now()).await.expect("made");
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "ACK {id}")
-                    .and_then(|()| out.flush())
-                    .expect("heard");
+                writeln!(out, "ACK {id}").and_then(|()| out.flush()).expect("heard");
             }
         })
     });
@@ -81,10 +59,7 @@ async fn child() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_lose_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = StoreConfig::new(format!(
-        "surrealkv://{}",
-        folder.path().join("db").display()
-    ));
+    let config = StoreConfig::new(format!("surrealkv://{}", folder.path().join("db").display()));
     let store = Store::open(&config).await.expect("opened");
     let company = company(&store).await;
     store.close().await;
@@ -108,10 +83,8 @@ async fn ten_kills_lose_nothing_that_was_acknowledged() {
                 }
             }
         });
-        let first = receiver
-            .recv_timeout(Duration::from_secs(60))
-            .expect("the first write");
-        std::thread::sleep(Duration::from_millis(rand::random_range(0..300)));
+        let first = receiver.recv_timeout(Duration::from_secs(60)).expect("the first write");
+        std::thread::sleep(Duration::from_millis(rand::random_range(100..1200)));
         child.kill().expect("killed");
         child.wait().expect("gone");
         reader.join().expect("all was read");
@@ -123,18 +96,13 @@ async fn ten_kills_lose_nothing_that_was_acknowledged() {
         if round % 2 == 1 {
             let store = Store::open(&config).await.expect("opened after a kill");
             for id in &acknowledged {
-                store.proxy(company, *id).await.unwrap_or_else(|error| {
-                    panic!("round {round}: {id} was acknowledged: {error}")
-                });
+                store.proxy(company, *id).await.unwrap_or_else(|error| panic!("round {round}: {id} was acknowledged: {error}"));
             }
             assert!(crate::support::defaults(&store, company).await.len() <= 1);
             assert!(!store.is_empty().await.expect("an answer"));
             store.close().await;
         }
-        println!(
-            "round {round}: {} acknowledged, then killed",
-            acknowledged.len() - before
-        );
+        println!("round {round}: {} acknowledged, then killed", acknowledged.len() - before);
     }
     println!("{} acknowledged in all, all there", acknowledged.len());
 }

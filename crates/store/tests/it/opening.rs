@@ -42,11 +42,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("readable") {
         let entry = entry.expect("readable");
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to)
-        } else {
-            fs::copy(entry.path(), &to).map(drop).expect("copied")
-        }
+        if entry.path().is_dir() { copy(&entry.path(), &to) } else { fs::copy(entry.path(), &to).map(drop).expect("copied") }
     }
 }
 
@@ -55,15 +51,9 @@ fn config(path: &Path) -> StoreConfig {
 }
 
 async fn names(store: &Store, company: CompanyId) -> Vec<String> {
-    let query = ProxyQuery {
-        limit: 200,
-        ..Default::default()
-    };
+    let query = ProxyQuery { limit: 200, ..Default::default() };
     let page = store.list_proxies(company, &query).await.expect("a list");
-    page.items
-        .into_iter()
-        .map(|record| record.values.name.to_string())
-        .collect()
+    page.items.into_iter().map(|record| record.values.name.to_string()).collect()
 }
 
 /// A connection past the store.
@@ -73,24 +63,14 @@ async fn raw(config: &StoreConfig) -> Surreal<Any> {
     let db = loop {
         match any::connect(config.database.as_str()).await {
             Ok(db) => break db,
-            Err(_) if begin.elapsed() < Duration::from_secs(10) => {
-                tokio::time::sleep(Duration::from_millis(10)).await
-            }
+            Err(_) if begin.elapsed() < Duration::from_secs(10) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => panic!("{error}"),
         }
     };
     if config.user.is_some() {
-        db.signin(Root {
-            username: "root".into(),
-            password: "root".into(),
-        })
-        .await
-        .expect("signed in");
+        db.signin(Root { username: "root".into(), password: "root".into() }).await.expect("signed in");
     }
-    db.use_ns("gatehouse")
-        .use_db("gatehouse")
-        .await
-        .expect("selected");
+    db.use_ns("gatehouse").use_db("gatehouse").await.expect("selected");
     db
 }
 
@@ -100,15 +80,13 @@ async fn past_the_store(bed: &Bed, query: &str) -> Result<Store, OpenError> {
         bed.store.close().await;
     }
     let db = raw(&bed.config).await;
-    db.query(query)
-        .await
-        .and_then(|results| results.check())
-        .expect("done");
+    db.query(query).await.and_then(|results| results.check()).expect("done");
     let dump = async |db: &Surreal<Any>| {
-        let mut results = db.query("INFO FOR DB; SELECT * FROM migration; SELECT * FROM company; SELECT * FROM proxy_setting").await.expect("a dump");
-        (0..4)
-            .map(|number| results.take::<Value>(number).expect("a dump"))
-            .collect::<Vec<_>>()
+        let mut results = db
+            .query("INFO FOR DB; SELECT * FROM migration; SELECT * FROM company; SELECT * FROM proxy_setting")
+            .await
+            .expect("a dump");
+        (0..4).map(|number| results.take::<Value>(number).expect("a dump")).collect::<Vec<_>>()
     };
     let before = dump(&db).await;
     drop(db);
@@ -138,27 +116,14 @@ mod a_database_is_opened_again {
         proxy(&bed.store, company, "a").await;
         let clone = bed.store.clone();
         bed.store.close().await;
-        assert!(
-            matches!(clone.is_empty().await, Err(StoreError::Unavailable(_))),
-            "closed for all clones"
-        );
+        assert!(matches!(clone.is_empty().await, Err(StoreError::Unavailable(_))), "closed for all clones");
         for _ in 0..2 {
-            let store = Store::open(&bed.config)
-                .await
-                .expect("opened at once: the lock is free");
+            let store = Store::open(&bed.config).await.expect("opened at once: the lock is free");
             assert_eq!(names(&store, company).await, ["a"]);
             store.close().await;
         }
-        let mut notes = raw(&bed.config)
-            .await
-            .query("SELECT VALUE number FROM migration")
-            .await
-            .expect("an answer");
-        assert_eq!(
-            notes.take::<Vec<i64>>(0).expect("numbers"),
-            [1],
-            "each migration once"
-        );
+        let mut notes = raw(&bed.config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
+        assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1], "each migration once");
     }
 }
 
@@ -180,11 +145,7 @@ async fn five_programs_that_start_at_once_apply_each_migration_once() {
     for store in stores {
         assert!(store.expect("opened").is_empty().await.expect("an answer"));
     }
-    let mut notes = raw(&config)
-        .await
-        .query("SELECT VALUE number FROM migration")
-        .await
-        .expect("an answer");
+    let mut notes = raw(&config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
     assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1]);
 }
 
@@ -215,20 +176,11 @@ on_each_of_the_lasting! {
 
 async fn a_newer_database_is_refused(bed: Arc<Bed>) {
     company(&bed.store).await;
-    let error = past_the_store(
-        &bed,
-        "CREATE migration:7 SET number = 7, name = 'later', checksum = 'x'",
-    )
-    .await
-    .expect_err("refused");
+    let error =
+        past_the_store(&bed, "CREATE migration:7 SET number = 7, name = 'later', checksum = 'x'").await.expect_err("refused");
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 1 }), "{error:?}");
     assert!(
-        matches!(error, OpenError::Newer { found: 7, known: 1 }),
-        "{error:?}"
-    );
-    assert!(
-        error.to_string().starts_with(
-            "This database was made by a newer Gatehouse (migration 7; this program knows 1)."
-        ),
+        error.to_string().starts_with("This database was made by a newer Gatehouse (migration 7; this program knows 1)."),
         "{error}"
     );
 }
@@ -236,23 +188,18 @@ async fn a_newer_database_is_refused(bed: Arc<Bed>) {
 async fn a_migration_that_was_changed_is_refused(bed: Arc<Bed>) {
     let query = "DELETE migration:1; CREATE migration:1 SET number = 1, name = 'foundation', checksum = 'x'";
     let error = past_the_store(&bed, query).await.expect_err("refused");
-    assert!(
-        matches!(&error, OpenError::MigrationChanged { number: 1, name } if name == "foundation"),
-        "{error:?}"
-    );
+    assert!(matches!(&error, OpenError::MigrationChanged { number: 1, name } if name == "foundation"), "{error:?}");
 }
 
 async fn another_programs_database_is_refused(bed: Arc<Bed>) {
-    let query = "REMOVE DATABASE gatehouse; DEFINE DATABASE gatehouse; USE DB gatehouse; DEFINE TABLE invoice; DEFINE TABLE migration2;
+    let query =
+        "REMOVE DATABASE gatehouse; DEFINE DATABASE gatehouse; USE DB gatehouse; DEFINE TABLE invoice; DEFINE TABLE migration2;
         CREATE invoice:1; DEFINE TABLE proxy_setting; DEFINE TABLE company";
     if bed.server.is_none() {
         bed.store.close().await;
     }
     let db = raw(&bed.config).await;
-    db.query(query)
-        .await
-        .and_then(|results| results.check())
-        .expect("done");
+    db.query(query).await.and_then(|results| results.check()).expect("done");
     drop(db);
     let begin = Instant::now();
     let error = loop {
@@ -263,10 +210,7 @@ async fn another_programs_database_is_refused(bed: Arc<Bed>) {
             result => break result.expect_err("refused"),
         }
     };
-    assert!(
-        error.to_string().contains("other tables (company)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("other tables (company)"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,23 +220,12 @@ async fn one_process_at_a_time_has_a_folder() {
     let lock = fs::read(path.join("LOCK")).expect("a lock file");
     for _ in 0..2 {
         let error = Store::open(&bed.config).await.expect_err("refused");
-        assert!(
-            matches!(&error, OpenError::Locked(at) if *at == path),
-            "{error:?}"
-        );
+        assert!(matches!(&error, OpenError::Locked(at) if *at == path), "{error:?}");
     }
-    assert_eq!(
-        fs::read(path.join("LOCK")).expect("a lock file"),
-        lock,
-        "whoever has it is still noted there"
-    );
+    assert_eq!(fs::read(path.join("LOCK")).expect("a lock file"), lock, "whoever has it is still noted there");
     company(&bed.store).await;
     bed.store.close().await;
-    Store::open(&bed.config)
-        .await
-        .expect("free again")
-        .close()
-        .await;
+    Store::open(&bed.config).await.expect("free again").close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -320,50 +253,25 @@ async fn what_is_something_else_is_refused_and_left_alone() {
         ("file", "it is a file, not a folder"),
         ("letters", "the folder holds other things (letter.txt)"),
         ("photos", "the folder holds other things (2020, 2021)"),
-        (
-            "other",
-            "the folder wal holds a file of another kind (000001.log)",
-        ),
-        (
-            "like",
-            "the folder wal holds a file of another kind (notes.txt)",
-        ),
+        ("other", "the folder wal holds a file of another kind (000001.log)"),
+        ("like", "the folder wal holds a file of another kind (notes.txt)"),
         ("rocks", "the folder holds other things (CURRENT)"),
         ("lock-folder", "the folder holds other things (LOCK)"),
     ] {
-        let error = Store::open(&config(&root.join(name)))
-            .await
-            .expect_err(name);
-        assert!(
-            matches!(error, OpenError::Foreign { .. }),
-            "{name}: {error:?}"
-        );
+        let error = Store::open(&config(&root.join(name))).await.expect_err(name);
+        assert!(matches!(error, OpenError::Foreign { .. }), "{name}: {error:?}");
         assert!(error.to_string().contains(expected), "{name}: {error}");
     }
     for name in ["file/below", "dangling"] {
-        let error = Store::open(&config(&root.join(name)))
-            .await
-            .expect_err(name);
+        let error = Store::open(&config(&root.join(name))).await.expect_err(name);
         assert!(matches!(error, OpenError::Io { .. }), "{name}: {error:?}");
     }
     assert_eq!(snapshot(root), before);
     // What is empty is ours.
     fs::create_dir(root.join("empty")).expect("made");
-    Store::open(&config(&root.join("empty")))
-        .await
-        .expect("opened")
-        .close()
-        .await;
-    Store::open(&config(&root.join("new/and/deep")))
-        .await
-        .expect("opened")
-        .close()
-        .await;
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &fs::metadata(root.join("new/and/deep"))
-            .expect("there")
-            .permissions(),
-    );
+    Store::open(&config(&root.join("empty"))).await.expect("opened").close().await;
+    Store::open(&config(&root.join("new/and/deep"))).await.expect("opened").close().await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(root.join("new/and/deep")).expect("there").permissions());
     assert_eq!(mode & 0o777, 0o700, "nobody else reads it");
 }
 
@@ -380,10 +288,8 @@ async fn killed(to: &Path) -> CompanyId {
 }
 
 fn log(path: &Path) -> PathBuf {
-    let mut segments: Vec<_> = fs::read_dir(path.join("wal"))
-        .expect("a log")
-        .map(|entry| entry.expect("readable").path())
-        .collect();
+    let mut segments: Vec<_> =
+        fs::read_dir(path.join("wal")).expect("a log").map(|entry| entry.expect("readable").path()).collect();
     segments.sort();
     segments.pop().expect("a segment")
 }
@@ -398,12 +304,7 @@ async fn a_damaged_database_is_refused_and_left_alone() {
     proxy(&bed.store, company(&bed.store).await, "a").await;
     bed.store.close().await;
     let closed = bed.config.folder().expect("a folder").to_path_buf();
-    assert!(
-        fs::read_dir(closed.join("sstables"))
-            .expect("there")
-            .count()
-            > 0
-    );
+    assert!(fs::read_dir(closed.join("sstables")).expect("there").count() > 0);
 
     let manifest = |path: &Path| path.join("manifest/00000000000000000000.manifest");
     type Damage<'a> = (&'a str, &'a Path, Box<dyn Fn(&Path)>);
@@ -411,25 +312,11 @@ async fn a_damaged_database_is_refused_and_left_alone() {
         (
             "garbage in the manifest",
             &image,
-            Box::new(move |path| {
-                fs::write(manifest(path), b"garbage garbage garbage garbage").expect("written")
-            }),
+            Box::new(move |path| fs::write(manifest(path), b"garbage garbage garbage garbage").expect("written")),
         ),
-        (
-            "an empty manifest",
-            &image,
-            Box::new(move |path| fs::write(manifest(path), b"").expect("written")),
-        ),
-        (
-            "no manifest",
-            &image,
-            Box::new(move |path| fs::remove_file(manifest(path)).expect("removed")),
-        ),
-        (
-            "no manifest, but tables",
-            &closed,
-            Box::new(move |path| fs::remove_file(manifest(path)).expect("removed")),
-        ),
+        ("an empty manifest", &image, Box::new(move |path| fs::write(manifest(path), b"").expect("written"))),
+        ("no manifest", &image, Box::new(move |path| fs::remove_file(manifest(path)).expect("removed"))),
+        ("no manifest, but tables", &closed, Box::new(move |path| fs::remove_file(manifest(path)).expect("removed"))),
         (
             "a manifest that is cut off",
             &closed,
@@ -441,9 +328,7 @@ async fn a_damaged_database_is_refused_and_left_alone() {
         (
             "garbage as the log",
             &image,
-            Box::new(|path| {
-                fs::write(log(path), b"garbage garbage garbage garbage").expect("written")
-            }),
+            Box::new(|path| fs::write(log(path), b"garbage garbage garbage garbage").expect("written")),
         ),
         (
             "a bit in the middle of the log",
@@ -495,14 +380,8 @@ async fn a_damaged_database_is_refused_and_left_alone() {
         let before = without_lock();
         let error = Store::open(&config(&path)).await.expect_err(what);
         println!("{what}: {error}");
-        assert!(
-            matches!(error, OpenError::Damaged { .. }),
-            "{what}: {error:?}"
-        );
-        assert!(
-            error.to_string().contains("Nothing was overwritten"),
-            "{what}: {error}"
-        );
+        assert!(matches!(error, OpenError::Damaged { .. }), "{what}: {error:?}");
+        assert!(error.to_string().contains("Nothing was overwritten"), "{what}: {error}");
         assert_eq!(without_lock(), before, "{what}");
     }
 }
@@ -518,17 +397,10 @@ async fn a_record_that_was_being_written_is_cut_off_and_what_comes_after_it_stay
         copy(&image, &path);
         let length = whole.checked_add_signed(change).expect("long enough");
         // Grown: what a header looks like whose record did not arrive, or the zeros of a file whose data did not.
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .open(log(&path))
-            .expect("a log");
+        let file = fs::OpenOptions::new().write(true).open(log(&path)).expect("a log");
         file.set_len(length).expect("cut");
         let store = Store::open(&config(&path)).await.expect("opened");
-        let expected: &[&str] = if change < 0 {
-            &["a", "b"]
-        } else {
-            &["a", "b", "c"]
-        };
+        let expected: &[&str] = if change < 0 { &["a", "b"] } else { &["a", "b", "c"] };
         assert_eq!(names(&store, company).await, expected, "{change}");
         // Acknowledged, and then killed again.
         proxy(&store, company, "d").await;
@@ -536,53 +408,29 @@ async fn a_record_that_was_being_written_is_cut_off_and_what_comes_after_it_stay
         copy(&path, &again);
         store.close().await;
         let store = Store::open(&config(&again)).await.expect("opened");
-        assert_eq!(
-            names(&store, company).await,
-            [expected, &["d"]].concat(),
-            "{change}"
-        );
+        assert_eq!(names(&store, company).await, [expected, &["d"]].concat(), "{change}");
         store.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_or_does_not_know_us() {
-    let nobody = StoreConfig {
-        user: Some("root".into()),
-        password: Some(Secret::new("root")),
-        ..StoreConfig::new("ws://127.0.0.1:9")
-    };
+    let nobody =
+        StoreConfig { user: Some("root".into()), password: Some(Secret::new("root")), ..StoreConfig::new("ws://127.0.0.1:9") };
     let begin = Instant::now();
     let error = Store::open(&nobody).await.expect_err("nobody there");
     assert!(matches!(error, OpenError::Unreachable { .. }), "{error:?}");
-    assert!(
-        error.to_string().contains("ws://127.0.0.1:9") && begin.elapsed() < Duration::from_secs(5),
-        "{error}"
-    );
+    assert!(error.to_string().contains("ws://127.0.0.1:9") && begin.elapsed() < Duration::from_secs(5), "{error}");
 
     let Some(server) = Server::start() else {
         return;
     };
     open(&server.config()).await;
-    for (user, password) in [
-        (Some("root"), "wrong"),
-        (Some("nobody"), "root"),
-        (None, ""),
-    ] {
-        let config = StoreConfig {
-            user: user.map(Into::into),
-            password: Some(Secret::new(password)),
-            ..server.config()
-        };
+    for (user, password) in [(Some("root"), "wrong"), (Some("nobody"), "root"), (None, "")] {
+        let config = StoreConfig { user: user.map(Into::into), password: Some(Secret::new(password)), ..server.config() };
         let error = Store::open(&config).await.expect_err("refused");
-        assert!(
-            matches!(error, OpenError::WrongCredentials { .. }),
-            "{error:?}"
-        );
-        assert!(
-            !error.to_string().contains("wrong"),
-            "the password is not shown: {error}"
-        );
+        assert!(matches!(error, OpenError::WrongCredentials { .. }), "{error:?}");
+        assert!(!error.to_string().contains("wrong"), "the password is not shown: {error}");
     }
     // A user of the database alone is enough.
     let db = raw(&server.config()).await;
@@ -590,11 +438,7 @@ async fn a_server_that_is_not_there_or_does_not_know_us() {
         .await
         .and_then(|results| results.check())
         .expect("made");
-    let config = StoreConfig {
-        user: Some("small".into()),
-        password: Some(Secret::new("small")),
-        ..server.config()
-    };
+    let config = StoreConfig { user: Some("small".into()), password: Some(Secret::new("small")), ..server.config() };
     let store = Store::open(&config).await.expect("opened");
     assert!(store.is_empty().await.expect("an answer"));
 }
@@ -602,14 +446,8 @@ async fn a_server_that_is_not_there_or_does_not_know_us() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_went_away_is_noticed_and_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a port")
-        .port();
-    let Some(mut server) = Server::start_at(
-        port,
-        &format!("surrealkv://{}", folder.path().join("db").display()),
-    ) else {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let Some(mut server) = Server::start_at(port, &format!("surrealkv://{}", folder.path().join("db").display())) else {
         return;
     };
     let store = open(&server.config()).await;
@@ -618,31 +456,16 @@ async fn a_server_that_went_away_is_noticed_and_found_again() {
     server.stop();
     let begin = Instant::now();
     for _ in 0..3 {
-        assert!(matches!(
-            store.is_empty().await,
-            Err(StoreError::Unavailable(_))
-        ));
+        assert!(matches!(store.is_empty().await, Err(StoreError::Unavailable(_))));
     }
-    let write = store
-        .create_company(
-            CompanyId::new(),
-            &gatehouse_domain::CompanyName::parse("x").expect("right"),
-            now(),
-        )
-        .await;
-    assert!(
-        matches!(write, Err(StoreError::Unavailable(_))),
-        "{write:?}"
-    );
+    let write = store.create_company(CompanyId::new(), &gatehouse_domain::CompanyName::parse("x").expect("right"), now()).await;
+    assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
     println!("four answers that it is gone took {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(40));
     let _server = server.again();
     let begin = Instant::now();
     loop {
-        match store
-            .proxy(company, gatehouse_platform::ProxyId::new())
-            .await
-        {
+        match store.proxy(company, gatehouse_platform::ProxyId::new()).await {
             Err(StoreError::NotFound) => break,
             Err(StoreError::Unavailable(_)) if begin.elapsed() < Duration::from_secs(30) => {
                 tokio::time::sleep(Duration::from_millis(50)).await
@@ -661,29 +484,19 @@ async fn a_record_that_does_not_parse_is_named() {
     let company = company(&bed.store).await;
     let id = proxy(&bed.store, company, "a").await.id;
     // What the schema lets through and the program does not.
-    let store = past_the_store(&bed, "UPDATE proxy_setting SET host = 'no host'")
-        .await
-        .expect("opened");
+    let store = past_the_store(&bed, "UPDATE proxy_setting SET host = 'no host'").await.expect("opened");
     for error in [
         store.proxy(company, id).await.expect_err("not readable"),
-        store
-            .list_proxies(company, &ProxyQuery::default())
-            .await
-            .expect_err("not readable"),
+        store.list_proxies(company, &ProxyQuery::default()).await.expect_err("not readable"),
     ] {
-        let StoreError::Internal(why) = error else {
-            panic!("{error:?}")
-        };
-        assert!(
-            why.starts_with(&format!(
-                "proxy_setting:u'{id}': the field host can't be read:"
-            )),
-            "{why}"
-        );
+        let StoreError::Internal(why) = error else { panic!("{error:?}") };
+        assert!(why.starts_with(&format!("proxy_setting:u'{id}': the field host can't be read:")), "{why}");
     }
     // What the program would never write, the schema refuses.
     store.close().await;
     let db = raw(&bed.config).await;
+    let answer = db.query("CREATE other:1").await.and_then(|results| results.check());
+    assert!(answer.is_err(), "no table but those of the migrations");
     for wrong in [
         "port = 0",
         "port = 65536",
@@ -699,10 +512,7 @@ async fn a_record_that_does_not_parse_is_named() {
         "created_at = time::now()",
         "company = company:other",
     ] {
-        let answer = db
-            .query(format!("UPDATE proxy_setting SET {wrong}"))
-            .await
-            .and_then(|results| results.check());
+        let answer = db.query(format!("UPDATE proxy_setting SET {wrong}")).await.and_then(|results| results.check());
         assert!(answer.is_err(), "{wrong}");
     }
 }
@@ -713,56 +523,19 @@ async fn the_indexes_are_used() {
     bed.store.close().await;
     let db = raw(&bed.config).await;
     for (query, index) in [
-        (
-            "SELECT * FROM proxy_setting WHERE company = company:1 ORDER BY name_key, id LIMIT 51",
-            "proxy_setting_name",
-        ),
-        (
-            "SELECT VALUE id FROM proxy_setting WHERE company = company:1 AND name_key = 'a' LIMIT 1",
-            "proxy_setting_name",
-        ),
-        (
-            "SELECT * FROM proxy_setting WHERE password_key > '' AND password_key < 'b' LIMIT 50",
-            "proxy_setting_password_key",
-        ),
-        (
-            "SELECT * FROM proxy_setting WHERE password_key > 'b' LIMIT 50",
-            "proxy_setting_password_key",
-        ),
-        (
-            "SELECT * FROM proxy_use WHERE company = company:1",
-            "proxy_use_company",
-        ),
-        (
-            "SELECT * FROM proxy_use WHERE company = company:1 AND (proxy = proxy_setting:1 OR proxy = NONE)",
-            "proxy_use_company",
-        ),
-        (
-            "SELECT * FROM person WHERE email_key = 'a' LIMIT 1",
-            "person_email",
-        ),
+        ("SELECT * FROM proxy_setting WHERE company = company:1 ORDER BY name_key, id LIMIT 51", "proxy_setting_name"),
+        ("SELECT VALUE id FROM proxy_setting WHERE company = company:1 AND name_key = 'a' LIMIT 1", "proxy_setting_name"),
+        ("SELECT * FROM proxy_setting WHERE password_key > '' AND password_key < 'b' LIMIT 50", "proxy_setting_password_key"),
+        ("SELECT * FROM proxy_setting WHERE password_key > 'b' LIMIT 50", "proxy_setting_password_key"),
+        ("SELECT * FROM proxy_use WHERE company = company:1", "proxy_use_company"),
+        ("SELECT * FROM proxy_use WHERE company = company:1 AND (proxy = proxy_setting:1 OR proxy = NONE)", "proxy_use_company"),
+        ("SELECT * FROM person WHERE email_key = 'a' LIMIT 1", "person_email"),
         ("SELECT * FROM token WHERE hash = 'a' LIMIT 1", "token_hash"),
-        (
-            "SELECT * FROM token WHERE person = person:1 AND company = company:1",
-            "token_person",
-        ),
-        (
-            "SELECT VALUE id FROM session WHERE expires_at <= time::now() LIMIT 200",
-            "session_expiry",
-        ),
-        (
-            "SELECT VALUE id FROM sign_in WHERE latest <= time::now() LIMIT 200",
-            "sign_in_latest",
-        ),
+        ("SELECT * FROM token WHERE person = person:1 AND company = company:1", "token_person"),
+        ("SELECT VALUE id FROM session WHERE expires_at <= time::now() LIMIT 200", "session_expiry"),
+        ("SELECT VALUE id FROM sign_in WHERE latest <= time::now() LIMIT 200", "sign_in_latest"),
     ] {
-        let plan: Value = db
-            .query(format!("EXPLAIN {query}"))
-            .await
-            .and_then(|mut results| results.take(0))
-            .expect(query);
-        assert!(
-            format!("{plan:?}").contains(&format!("index: {index}")),
-            "{query}: {plan:?}"
-        );
+        let plan: Value = db.query(format!("EXPLAIN {query}")).await.and_then(|mut results| results.take(0)).expect(query);
+        assert!(format!("{plan:?}").contains(&format!("index: {index}")), "{query}: {plan:?}");
     }
 }

@@ -2,9 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use gatehouse_domain::{
-    Authentication, Cause, LastTest, ProxyQuery, ProxySort, Scheme, SortField, Via,
-};
+use gatehouse_domain::{Authentication, Cause, LastTest, ProxyQuery, ProxySort, Scheme, SortField, Via};
 use gatehouse_platform::{
     CompanyId, ProxyId, Sealed,
     ports::{ProxyStore as _, ProxyWrite, StoreError},
@@ -43,50 +41,27 @@ async fn a_setting_is_kept_as_it_was_entered(bed: Arc<Bed>) {
     form.username = "jo:Doe".into();
     form.timeout_s = "42".into();
     form.ca_pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----".into();
-    let entered = ProxyWrite {
-        values: form.parse(false).expect("right"),
-        password: Some(sealed),
-        is_default: true,
-    };
-    let written = store
-        .create_proxy(company, id, &entered, made)
-        .await
-        .expect("made");
+    let entered = ProxyWrite { values: form.parse(false).expect("right"), password: Some(sealed), is_default: true };
+    let written = store.create_proxy(company, id, &entered, made).await.expect("made");
     assert_eq!(written.values, entered.values);
     assert_eq!(written.values.host.as_str(), "Bücher.example", "as typed");
     assert_eq!(written.password, entered.password);
-    assert_eq!(
-        (written.id, written.version, written.is_default),
-        (id, 1, true)
-    );
+    assert_eq!((written.id, written.version, written.is_default), (id, 1, true));
     assert_eq!((written.created_at, written.updated_at), (made, made));
     assert_eq!((&written.last_test, &written.used_by), (&None, &Vec::new()));
     assert_eq!(store.proxy(company, id).await.expect("there"), written);
 
     // Everything that is optional goes away again.
     let changed = now();
-    let plain = ProxyWrite {
-        values: crate::support::form("x").parse(false).expect("right"),
-        password: None,
-        is_default: true,
-    };
+    let plain = ProxyWrite { values: crate::support::form("x").parse(false).expect("right"), password: None, is_default: true };
     let mut plain_values = plain.values.clone();
     plain_values.authentication = Authentication::Transparent;
     plain_values.username = None;
     plain_values.bypass = Default::default();
     plain_values.ca_pem = None;
-    let plain = ProxyWrite {
-        values: plain_values,
-        ..plain
-    };
-    let replaced = store
-        .replace_proxy(company, id, 1, &plain, changed)
-        .await
-        .expect("replaced");
-    assert_eq!(
-        (&replaced.values, &replaced.password),
-        (&plain.values, &None)
-    );
+    let plain = ProxyWrite { values: plain_values, ..plain };
+    let replaced = store.replace_proxy(company, id, 1, &plain, changed).await.expect("replaced");
+    assert_eq!((&replaced.values, &replaced.password), (&plain.values, &None));
     assert_eq!((replaced.version, replaced.is_default), (2, true));
     assert_eq!((replaced.created_at, replaced.updated_at), (made, changed));
     assert_eq!(bed.other.proxy(company, id).await.expect("there"), replaced);
@@ -96,94 +71,34 @@ async fn replacing_needs_the_version(bed: Arc<Bed>) {
     let store = &bed.store;
     let company = company(store).await;
     let id = proxy(store, company, "a").await.id;
-    let replaced = store
-        .replace_proxy(company, id, 1, &write("b"), now())
-        .await
-        .expect("replaced");
+    let replaced = store.replace_proxy(company, id, 1, &write("b"), now()).await.expect("replaced");
     assert_eq!((replaced.version, replaced.values.name.as_str()), (2, "b"));
-    let late = store
-        .replace_proxy(company, id, 1, &write("c"), now())
-        .await;
+    let late = store.replace_proxy(company, id, 1, &write("c"), now()).await;
     assert!(matches!(late, Err(StoreError::Changed(2))), "{late:?}");
-    assert!(matches!(
-        store.delete_proxy(company, id, Some(1)).await,
-        Err(StoreError::Changed(2))
-    ));
+    assert!(matches!(store.delete_proxy(company, id, Some(1)).await, Err(StoreError::Changed(2))));
     // Being made the default is a change of both.
     let other = proxy(store, company, "other").await.id;
-    store
-        .set_default_proxy(company, Some(id))
-        .await
-        .expect("set");
+    store.set_default_proxy(company, Some(id)).await.expect("set");
     assert_eq!(store.proxy(company, id).await.expect("there").version, 3);
-    store
-        .set_default_proxy(company, Some(id))
-        .await
-        .expect("set");
+    store.set_default_proxy(company, Some(id)).await.expect("set");
+    assert_eq!(store.proxy(company, id).await.expect("there").version, 3, "nothing changed");
+    store.set_default_proxy(company, Some(other)).await.expect("set");
     assert_eq!(
-        store.proxy(company, id).await.expect("there").version,
-        3,
-        "nothing changed"
-    );
-    store
-        .set_default_proxy(company, Some(other))
-        .await
-        .expect("set");
-    assert_eq!(
-        (
-            store.proxy(company, id).await.expect("there").version,
-            store.proxy(company, other).await.expect("there").version
-        ),
+        (store.proxy(company, id).await.expect("there").version, store.proxy(company, other).await.expect("there").version),
         (4, 2)
     );
     store.set_default_proxy(company, None).await.expect("set");
     assert_eq!(store.proxy(company, other).await.expect("there").version, 3);
     // By saving, too.
-    store
-        .replace_proxy(
-            company,
-            other,
-            3,
-            &ProxyWrite {
-                is_default: true,
-                ..write("other")
-            },
-            now(),
-        )
-        .await
-        .expect("replaced");
-    store
-        .replace_proxy(
-            company,
-            id,
-            4,
-            &ProxyWrite {
-                is_default: true,
-                ..write("b")
-            },
-            now(),
-        )
-        .await
-        .expect("replaced");
+    store.replace_proxy(company, other, 3, &ProxyWrite { is_default: true, ..write("other") }, now()).await.expect("replaced");
+    store.replace_proxy(company, id, 4, &ProxyWrite { is_default: true, ..write("b") }, now()).await.expect("replaced");
     assert_eq!(
-        (
-            store.proxy(company, id).await.expect("there").version,
-            store.proxy(company, other).await.expect("there").version
-        ),
+        (store.proxy(company, id).await.expect("there").version, store.proxy(company, other).await.expect("there").version),
         (5, 5)
     );
-    store
-        .delete_proxy(company, id, Some(5))
-        .await
-        .expect("deleted");
-    assert!(matches!(
-        store.delete_proxy(company, id, None).await,
-        Err(StoreError::NotFound)
-    ));
-    assert!(matches!(
-        store.proxy(company, id).await,
-        Err(StoreError::NotFound)
-    ));
+    store.delete_proxy(company, id, Some(5)).await.expect("deleted");
+    assert!(matches!(store.delete_proxy(company, id, None).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.proxy(company, id).await, Err(StoreError::NotFound)));
     assert_eq!(defaults(store, company).await, []);
 }
 
@@ -191,27 +106,14 @@ async fn names_are_unique_in_a_company_whatever_their_case(bed: Arc<Bed>) {
     let store = &bed.store;
     let (one, two) = (company(store).await, company(store).await);
     proxy(store, one, "Straße").await;
-    let same = store
-        .create_proxy(one, ProxyId::new(), &write("STRASSE"), now())
-        .await;
+    let same = store.create_proxy(one, ProxyId::new(), &write("STRASSE"), now()).await;
     assert!(matches!(same, Err(StoreError::NameTaken)), "{same:?}");
     proxy(store, two, "STRASSE").await;
     let other = proxy(store, one, "Other").await;
-    assert!(matches!(
-        store
-            .replace_proxy(one, other.id, 1, &write("straße"), now())
-            .await,
-        Err(StoreError::NameTaken)
-    ));
+    assert!(matches!(store.replace_proxy(one, other.id, 1, &write("straße"), now()).await, Err(StoreError::NameTaken)));
     // Its own name in another case is free, and a deleted one's.
-    store
-        .replace_proxy(one, other.id, 1, &write("OTHER"), now())
-        .await
-        .expect("its own");
-    store
-        .delete_proxy(one, other.id, None)
-        .await
-        .expect("deleted");
+    store.replace_proxy(one, other.id, 1, &write("OTHER"), now()).await.expect("its own");
+    store.delete_proxy(one, other.id, None).await.expect("deleted");
     proxy(store, one, "other").await;
 }
 
@@ -219,10 +121,7 @@ async fn another_companys_settings_are_not_there(bed: Arc<Bed>) {
     let store = &bed.store;
     let (ours, theirs) = (company(store).await, company(store).await);
     let record = proxy(store, ours, "ours").await;
-    store
-        .set_default_proxy(ours, Some(record.id))
-        .await
-        .expect("set");
+    store.set_default_proxy(ours, Some(record.id)).await.expect("set");
     let record = store.proxy(ours, record.id).await.expect("there");
     let id = record.id;
     fn not_found<T: std::fmt::Debug>(result: Result<T, StoreError>) {
@@ -233,119 +132,42 @@ async fn another_companys_settings_are_not_there(bed: Arc<Bed>) {
     not_found(store.delete_proxy(theirs, id, None).await);
     not_found(store.delete_proxy(theirs, id, Some(2)).await);
     not_found(store.set_default_proxy(theirs, Some(id)).await);
-    store
-        .set_default_proxy(theirs, None)
-        .await
-        .expect("nothing to take away");
-    store
-        .record_proxy_test(theirs, id, &last_test())
-        .await
-        .expect("nothing there");
-    not_found(
-        store
-            .put_use(theirs, &consumer("1"), UsedProxy::Setting(id))
-            .await,
-    );
-    store
-        .put_use(theirs, &consumer("1"), UsedProxy::Default)
-        .await
-        .expect("theirs");
-    store
-        .delete_use(theirs, "integration", "1")
-        .await
-        .expect("theirs");
-    not_found(
-        store
-            .create_proxy(CompanyId::new(), ProxyId::new(), &write("x"), now())
-            .await,
-    );
-    assert_eq!(
-        store
-            .list_proxies(theirs, &ProxyQuery::default())
-            .await
-            .expect("a list")
-            .items,
-        []
-    );
-    let by_id = ProxyQuery {
-        is_default: Some(true),
-        ..Default::default()
-    };
-    assert_eq!(
-        store
-            .list_proxies(theirs, &by_id)
-            .await
-            .expect("a list")
-            .items,
-        []
-    );
-    assert_eq!(
-        store.proxy(ours, id).await.expect("there"),
-        record,
-        "untouched"
-    );
+    store.set_default_proxy(theirs, None).await.expect("nothing to take away");
+    store.record_proxy_test(theirs, id, &last_test()).await.expect("nothing there");
+    not_found(store.put_use(theirs, &consumer("1"), UsedProxy::Setting(id)).await);
+    store.put_use(theirs, &consumer("1"), UsedProxy::Default).await.expect("theirs");
+    store.delete_use(theirs, "integration", "1").await.expect("theirs");
+    not_found(store.create_proxy(CompanyId::new(), ProxyId::new(), &write("x"), now()).await);
+    assert_eq!(store.list_proxies(theirs, &ProxyQuery::default()).await.expect("a list").items, []);
+    let by_id = ProxyQuery { is_default: Some(true), ..Default::default() };
+    assert_eq!(store.list_proxies(theirs, &by_id).await.expect("a list").items, []);
+    assert_eq!(store.proxy(ours, id).await.expect("there"), record, "untouched");
 }
 
 async fn the_default_is_one_and_can_be_taken_away(bed: Arc<Bed>) {
     let store = &bed.store;
     let (company, elsewhere) = (company(store).await, company(store).await);
-    let (a, b) = (
-        proxy(store, company, "a").await.id,
-        proxy(store, company, "b").await.id,
-    );
+    let (a, b) = (proxy(store, company, "a").await.id, proxy(store, company, "b").await.id);
     let theirs = store
-        .create_proxy(
-            elsewhere,
-            ProxyId::new(),
-            &ProxyWrite {
-                is_default: true,
-                ..write("c")
-            },
-            now(),
-        )
+        .create_proxy(elsewhere, ProxyId::new(), &ProxyWrite { is_default: true, ..write("c") }, now())
         .await
         .expect("made")
         .id;
     assert_eq!(defaults(store, company).await, []);
-    store
-        .set_default_proxy(company, Some(a))
-        .await
-        .expect("set");
-    store
-        .set_default_proxy(company, Some(b))
-        .await
-        .expect("set");
+    store.set_default_proxy(company, Some(a)).await.expect("set");
+    store.set_default_proxy(company, Some(b)).await.expect("set");
     assert_eq!(defaults(store, company).await, [b]);
-    let c = store
-        .create_proxy(
-            company,
-            ProxyId::new(),
-            &ProxyWrite {
-                is_default: true,
-                ..write("c")
-            },
-            now(),
-        )
-        .await
-        .expect("made");
+    let c =
+        store.create_proxy(company, ProxyId::new(), &ProxyWrite { is_default: true, ..write("c") }, now()).await.expect("made");
     assert!(c.is_default);
     assert_eq!(defaults(store, company).await, [c.id]);
-    let c = store
-        .replace_proxy(company, c.id, 1, &write("c"), now())
-        .await
-        .expect("replaced");
+    let c = store.replace_proxy(company, c.id, 1, &write("c"), now()).await.expect("replaced");
     assert!(!c.is_default);
     assert_eq!(defaults(store, company).await, []);
-    store
-        .set_default_proxy(company, Some(a))
-        .await
-        .expect("set");
+    store.set_default_proxy(company, Some(a)).await.expect("set");
     store.delete_proxy(company, a, None).await.expect("deleted");
     assert_eq!(defaults(store, company).await, []);
-    assert!(matches!(
-        store.set_default_proxy(company, Some(a)).await,
-        Err(StoreError::NotFound)
-    ));
+    assert!(matches!(store.set_default_proxy(company, Some(a)).await, Err(StoreError::NotFound)));
     assert_eq!(defaults(store, elsewhere).await, [theirs]);
 }
 
@@ -376,39 +198,15 @@ async fn fifty_who_make_the_same_name_leave_one(bed: Arc<Bed>) {
     let company = company(&bed.store).await;
     let answers = at_once(50, |number| {
         let store = bed.either(number);
-        let name = if number % 3 == 0 {
-            "Corp EU"
-        } else {
-            "corp eu"
-        };
-        async move {
-            store
-                .create_proxy(
-                    company,
-                    ProxyId::new(),
-                    &ProxyWrite {
-                        is_default: true,
-                        ..write(name)
-                    },
-                    now(),
-                )
-                .await
-        }
+        let name = if number % 3 == 0 { "Corp EU" } else { "corp eu" };
+        async move { store.create_proxy(company, ProxyId::new(), &ProxyWrite { is_default: true, ..write(name) }, now()).await }
     })
     .await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
     for answer in answers.iter().filter(|answer| answer.is_err()) {
         assert!(matches!(answer, Err(StoreError::NameTaken)), "{answer:?}");
     }
-    assert_eq!(
-        bed.store
-            .list_proxies(company, &ProxyQuery::default())
-            .await
-            .expect("a list")
-            .items
-            .len(),
-        1
-    );
+    assert_eq!(bed.store.list_proxies(company, &ProxyQuery::default()).await.expect("a list").items.len(), 1);
 }
 
 async fn fifty_who_change_the_same_setting_leave_one(bed: Arc<Bed>) {
@@ -416,11 +214,7 @@ async fn fifty_who_change_the_same_setting_leave_one(bed: Arc<Bed>) {
     let id = proxy(&bed.store, company, "a").await.id;
     let answers = at_once(50, |number| {
         let store = bed.either(number);
-        async move {
-            store
-                .replace_proxy(company, id, 1, &write(&format!("name {number}")), now())
-                .await
-        }
+        async move { store.replace_proxy(company, id, 1, &write(&format!("name {number}")), now()).await }
     })
     .await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
@@ -440,16 +234,7 @@ async fn a_default_is_never_deleted_under_its_pointer(bed: Arc<Bed>) {
                     0 | 1 => store.set_default_proxy(company, Some(id)).await,
                     2 => store.delete_proxy(company, id, None).await,
                     _ => store
-                        .replace_proxy(
-                            company,
-                            id,
-                            1,
-                            &ProxyWrite {
-                                is_default: true,
-                                ..write("again")
-                            },
-                            now(),
-                        )
+                        .replace_proxy(company, id, 1, &ProxyWrite { is_default: true, ..write("again") }, now())
                         .await
                         .map(drop),
                 }
@@ -458,146 +243,63 @@ async fn a_default_is_never_deleted_under_its_pointer(bed: Arc<Bed>) {
         .await;
         assert!(answers[2].is_ok(), "{:?}", answers[2]);
         for answer in answers {
-            assert!(
-                matches!(
-                    answer,
-                    Ok(()) | Err(StoreError::NotFound | StoreError::Changed(_))
-                ),
-                "{answer:?}"
-            );
+            assert!(matches!(answer, Ok(()) | Err(StoreError::NotFound | StoreError::Changed(_))), "{answer:?}");
         }
         assert_eq!(defaults(&bed.store, company).await, []);
         // A pointer to nothing would make this setting's use fail, or its successor the default.
         let next = proxy(&bed.store, company, "next").await;
-        bed.store
-            .set_default_proxy(company, Some(next.id))
-            .await
-            .expect("set");
+        bed.store.set_default_proxy(company, Some(next.id)).await.expect("set");
         assert_eq!(defaults(&bed.store, company).await, [next.id]);
-        bed.store
-            .delete_proxy(company, next.id, Some(2))
-            .await
-            .expect("deleted");
+        bed.store.delete_proxy(company, next.id, Some(2)).await.expect("deleted");
     }
 }
 
 fn consumer(id: &str) -> Consumer {
-    Consumer {
-        kind: "integration".into(),
-        id: id.into(),
-        name: format!("Engine {id}"),
-    }
+    Consumer { kind: "integration".into(), id: id.into(), name: format!("Engine {id}") }
 }
 
 async fn a_use_keeps_a_setting(bed: Arc<Bed>) {
     let store = &bed.store;
     let company = company(store).await;
-    let (a, b) = (
-        proxy(store, company, "a").await.id,
-        proxy(store, company, "b").await.id,
-    );
-    store
-        .put_use(company, &consumer("1"), UsedProxy::Setting(a))
-        .await
-        .expect("used");
-    store
-        .put_use(company, &consumer("2"), UsedProxy::Default)
-        .await
-        .expect("used, without a default");
+    let (a, b) = (proxy(store, company, "a").await.id, proxy(store, company, "b").await.id);
+    store.put_use(company, &consumer("1"), UsedProxy::Setting(a)).await.expect("used");
+    store.put_use(company, &consumer("2"), UsedProxy::Default).await.expect("used, without a default");
     let used_by = |id| async move {
         let record = store.proxy(company, id).await.expect("there");
-        record
-            .used_by
-            .into_iter()
-            .map(|used| (used.id, used.via))
-            .collect::<Vec<_>>()
+        record.used_by.into_iter().map(|used| (used.id, used.via)).collect::<Vec<_>>()
     };
     assert_eq!(used_by(a).await, [("1".into(), Via::Setting)]);
     assert_eq!(used_by(b).await, []);
     match store.delete_proxy(company, a, None).await {
         Err(StoreError::InUse(uses)) => {
             assert_eq!(uses.len(), 1);
-            assert_eq!(
-                (uses[0].kind.as_str(), uses[0].name.as_str(), uses[0].via),
-                ("integration", "Engine 1", Via::Setting)
-            );
+            assert_eq!((uses[0].kind.as_str(), uses[0].name.as_str(), uses[0].via), ("integration", "Engine 1", Via::Setting));
         }
         other => panic!("{other:?}"),
     }
     // The default's users are those of whatever is the default.
-    store
-        .set_default_proxy(company, Some(b))
-        .await
-        .expect("set");
+    store.set_default_proxy(company, Some(b)).await.expect("set");
     assert_eq!(used_by(b).await, [("2".into(), Via::Default)]);
     assert!(
         matches!(store.delete_proxy(company, b, None).await, Err(StoreError::InUse(uses)) if uses.len() == 1 && uses[0].via == Via::Default)
     );
     let taken_away = store.replace_proxy(company, b, 2, &write("b"), now()).await;
-    assert!(
-        matches!(taken_away, Err(StoreError::InUse(_))),
-        "{taken_away:?}"
-    );
-    store
-        .set_default_proxy(company, Some(a))
-        .await
-        .expect("set");
-    assert_eq!(
-        used_by(a).await,
-        [("1".into(), Via::Setting), ("2".into(), Via::Default)]
-    );
+    assert!(matches!(taken_away, Err(StoreError::InUse(_))), "{taken_away:?}");
+    store.set_default_proxy(company, Some(a)).await.expect("set");
+    assert_eq!(used_by(a).await, [("1".into(), Via::Setting), ("2".into(), Via::Default)]);
     assert_eq!(used_by(b).await, []);
-    let page = store
-        .list_proxies(company, &ProxyQuery::default())
-        .await
-        .expect("a list");
-    assert_eq!(
-        page.items
-            .iter()
-            .map(|record| record.used_by.len())
-            .collect::<Vec<_>>(),
-        [2, 0]
-    );
-    store
-        .delete_proxy(company, b, None)
-        .await
-        .expect("not used any more");
+    let page = store.list_proxies(company, &ProxyQuery::default()).await.expect("a list");
+    assert_eq!(page.items.iter().map(|record| record.used_by.len()).collect::<Vec<_>>(), [2, 0]);
+    store.delete_proxy(company, b, None).await.expect("not used any more");
     // One consumer, one choice.
-    store
-        .put_use(company, &consumer("1"), UsedProxy::Default)
-        .await
-        .expect("used");
-    assert_eq!(
-        used_by(a).await,
-        [("1".into(), Via::Default), ("2".into(), Via::Default)]
-    );
-    store
-        .delete_use(company, "integration", "1")
-        .await
-        .expect("gone");
-    store
-        .delete_use(company, "integration", "1")
-        .await
-        .expect("gone already");
-    store
-        .delete_use(company, "integration", "2")
-        .await
-        .expect("gone");
-    assert_eq!(
-        store.proxy(company, a).await.expect("there").version,
-        2,
-        "uses are no change of the setting"
-    );
-    store
-        .delete_proxy(company, a, None)
-        .await
-        .expect("not used");
-    assert!(matches!(
-        store
-            .put_use(company, &consumer("1"), UsedProxy::Setting(a))
-            .await,
-        Err(StoreError::NotFound)
-    ));
+    store.put_use(company, &consumer("1"), UsedProxy::Default).await.expect("used");
+    assert_eq!(used_by(a).await, [("1".into(), Via::Default), ("2".into(), Via::Default)]);
+    store.delete_use(company, "integration", "1").await.expect("gone");
+    store.delete_use(company, "integration", "1").await.expect("gone already");
+    store.delete_use(company, "integration", "2").await.expect("gone");
+    assert_eq!(store.proxy(company, a).await.expect("there").version, 2, "uses are no change of the setting");
+    store.delete_proxy(company, a, None).await.expect("not used");
+    assert!(matches!(store.put_use(company, &consumer("1"), UsedProxy::Setting(a)).await, Err(StoreError::NotFound)));
 }
 
 async fn a_use_and_a_deletion_at_once_never_leave_a_use_of_nothing(bed: Arc<Bed>) {
@@ -607,20 +309,13 @@ async fn a_use_and_a_deletion_at_once_never_leave_a_use_of_nothing(bed: Arc<Bed>
         let id = proxy(&bed.store, company, &format!("p{round}")).await.id;
         let via_default = round % 2 == 0;
         if via_default {
-            bed.store
-                .set_default_proxy(company, Some(id))
-                .await
-                .expect("set");
+            bed.store.set_default_proxy(company, Some(id)).await.expect("set");
         }
         let answers = at_once(2, |number| {
             let store = bed.either(number);
             async move {
                 if number == 0 {
-                    let proxy = if via_default {
-                        UsedProxy::Default
-                    } else {
-                        UsedProxy::Setting(id)
-                    };
+                    let proxy = if via_default { UsedProxy::Default } else { UsedProxy::Setting(id) };
                     store.put_use(company, &consumer("1"), proxy).await
                 } else {
                     store.delete_proxy(company, id, None).await
@@ -633,23 +328,12 @@ async fn a_use_and_a_deletion_at_once_never_leave_a_use_of_nothing(bed: Arc<Bed>
             (Ok(()), Ok(())) if via_default => deleted += 1,
             (Ok(()), Err(StoreError::InUse(_))) => {
                 used += 1;
-                assert_eq!(
-                    bed.store
-                        .proxy(company, id)
-                        .await
-                        .expect("there")
-                        .used_by
-                        .len(),
-                    1
-                );
+                assert_eq!(bed.store.proxy(company, id).await.expect("there").used_by.len(), 1);
             }
             (Err(StoreError::NotFound), Ok(())) => deleted += 1,
             other => panic!("{other:?}"),
         }
-        bed.store
-            .delete_use(company, "integration", "1")
-            .await
-            .expect("gone");
+        bed.store.delete_use(company, "integration", "1").await.expect("gone");
         let _ = bed.store.delete_proxy(company, id, None).await;
     }
     println!("{used} times the use came first, {deleted} times the deletion");
@@ -667,29 +351,13 @@ async fn lists_are_sorted_filtered_and_paged(bed: Arc<Bed>) {
         if number % 3 == 0 {
             form.authentication = "transparent".into();
         }
-        let write = ProxyWrite {
-            values: form.parse(false).expect("right"),
-            password: None,
-            is_default: number == 11,
-        };
-        store
-            .create_proxy(company, ProxyId::new(), &write, now())
-            .await
-            .expect("made");
+        let write = ProxyWrite { values: form.parse(false).expect("right"), password: None, is_default: number == 11 };
+        store.create_proxy(company, ProxyId::new(), &write, now()).await.expect("made");
     }
     let all = async |query: ProxyQuery| {
         let (mut items, mut pages, mut cursor) = (Vec::new(), 0, None);
         loop {
-            let page = store
-                .list_proxies(
-                    company,
-                    &ProxyQuery {
-                        cursor,
-                        ..query.clone()
-                    },
-                )
-                .await
-                .expect("a page");
+            let page = store.list_proxies(company, &ProxyQuery { cursor, ..query.clone() }).await.expect("a page");
             assert!(page.items.len() <= usize::from(query.limit));
             items.extend(page.items);
             pages += 1;
@@ -702,22 +370,9 @@ async fn lists_are_sorted_filtered_and_paged(bed: Arc<Bed>) {
     for field in SortField::ALL {
         for descending in [false, true] {
             for limit in [1, 4, 23, 200] {
-                let (items, pages) = all(ProxyQuery {
-                    sort: ProxySort { field, descending },
-                    limit,
-                    ..Default::default()
-                })
-                .await;
+                let (items, pages) = all(ProxyQuery { sort: ProxySort { field, descending }, limit, ..Default::default() }).await;
                 assert_eq!(items.len(), 23, "{field:?} {limit}");
-                assert_eq!(
-                    items
-                        .iter()
-                        .map(|item| item.id)
-                        .collect::<HashSet<_>>()
-                        .len(),
-                    23,
-                    "each once"
-                );
+                assert_eq!(items.iter().map(|item| item.id).collect::<HashSet<_>>().len(), 23, "each once");
                 assert_eq!(pages, 23usize.div_ceil(usize::from(limit)));
                 let mut expected: Vec<_> = items.iter().collect();
                 expected.sort_by(|a, b| {
@@ -725,8 +380,7 @@ async fn lists_are_sorted_filtered_and_paged(bed: Arc<Bed>) {
                         SortField::Name => a.values.name.key().cmp(&b.values.name.key()),
                         SortField::Host => a.values.host.ascii().cmp(b.values.host.ascii()),
                         SortField::Port => a.values.port.get().cmp(&b.values.port.get()),
-                        SortField::Authentication => (a.values.authentication
-                            == Authentication::Basic)
+                        SortField::Authentication => (a.values.authentication == Authentication::Basic)
                             .cmp(&(b.values.authentication == Authentication::Basic)),
                         SortField::IsDefault => a.is_default.cmp(&b.is_default),
                         SortField::CreatedAt => a.created_at.cmp(&b.created_at),
@@ -734,139 +388,28 @@ async fn lists_are_sorted_filtered_and_paged(bed: Arc<Bed>) {
                     let order = order.then(a.id.cmp(&b.id));
                     if descending { order.reverse() } else { order }
                 });
-                assert!(
-                    items.iter().eq(expected),
-                    "{field:?} descending: {descending} limit: {limit}"
-                );
+                assert!(items.iter().eq(expected), "{field:?} descending: {descending} limit: {limit}");
             }
         }
     }
     let count = async |query: ProxyQuery| all(query).await.0.len();
     let any = ProxyQuery::default();
-    assert_eq!(
-        count(ProxyQuery {
-            q: "NÄME 0".into(),
-            ..any.clone()
-        })
-        .await,
-        10,
-        "in the name, without regard to case"
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            q: "H03.EXAMPLE".into(),
-            ..any.clone()
-        })
-        .await,
-        2,
-        "in the host"
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            q: "uSER22".into(),
-            ..any.clone()
-        })
-        .await,
-        1,
-        "in the user name"
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            q: "user21".into(),
-            ..any.clone()
-        })
-        .await,
-        0,
-        "a setting without authentication has none"
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            q: "' OR true".into(),
-            ..any.clone()
-        })
-        .await,
-        0
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            authentication: Some(Authentication::Transparent),
-            ..any.clone()
-        })
-        .await,
-        8
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            scheme: Some(Scheme::Https),
-            ..any.clone()
-        })
-        .await,
-        6
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            is_default: Some(true),
-            ..any.clone()
-        })
-        .await,
-        1
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            is_default: Some(false),
-            limit: 5,
-            ..any.clone()
-        })
-        .await,
-        22
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            port: 3003.try_into().ok(),
-            limit: 2,
-            ..any.clone()
-        })
-        .await,
-        5
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            name: Some("näme  05".into()),
-            ..any.clone()
-        })
-        .await,
-        1
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            name: Some("näme".into()),
-            ..any.clone()
-        })
-        .await,
-        0
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            host: Some("H03.example".into()),
-            ..any.clone()
-        })
-        .await,
-        2
-    );
-    assert_eq!(
-        count(ProxyQuery {
-            host: Some("h03".into()),
-            ..any.clone()
-        })
-        .await,
-        0
-    );
-    let narrow = ProxyQuery {
-        q: "example".into(),
-        scheme: Some(Scheme::Https),
-        authentication: Some(Authentication::Basic),
-        ..any
-    };
+    assert_eq!(count(ProxyQuery { q: "NÄME 0".into(), ..any.clone() }).await, 10, "in the name, without regard to case");
+    assert_eq!(count(ProxyQuery { q: "H03.EXAMPLE".into(), ..any.clone() }).await, 2, "in the host");
+    assert_eq!(count(ProxyQuery { q: "uSER22".into(), ..any.clone() }).await, 1, "in the user name");
+    assert_eq!(count(ProxyQuery { q: "user21".into(), ..any.clone() }).await, 0, "a setting without authentication has none");
+    assert_eq!(count(ProxyQuery { q: "' OR true".into(), ..any.clone() }).await, 0);
+    assert_eq!(count(ProxyQuery { authentication: Some(Authentication::Transparent), ..any.clone() }).await, 8);
+    assert_eq!(count(ProxyQuery { scheme: Some(Scheme::Https), ..any.clone() }).await, 6);
+    assert_eq!(count(ProxyQuery { is_default: Some(true), ..any.clone() }).await, 1);
+    assert_eq!(count(ProxyQuery { is_default: Some(false), limit: 5, ..any.clone() }).await, 22);
+    assert_eq!(count(ProxyQuery { port: 3003.try_into().ok(), limit: 2, ..any.clone() }).await, 5);
+    assert_eq!(count(ProxyQuery { name: Some("näme  05".into()), ..any.clone() }).await, 1);
+    assert_eq!(count(ProxyQuery { name: Some("näme".into()), ..any.clone() }).await, 0);
+    assert_eq!(count(ProxyQuery { host: Some("H03.example".into()), ..any.clone() }).await, 2);
+    assert_eq!(count(ProxyQuery { host: Some("h03".into()), ..any.clone() }).await, 0);
+    let narrow =
+        ProxyQuery { q: "example".into(), scheme: Some(Scheme::Https), authentication: Some(Authentication::Basic), ..any };
     assert_eq!(count(narrow).await, 4);
 }
 
@@ -876,44 +419,16 @@ async fn a_cursor_must_be_ours(bed: Arc<Bed>) {
     for name in ["a", "b", "c"] {
         proxy(store, company, name).await;
     }
-    let first = store
-        .list_proxies(
-            company,
-            &ProxyQuery {
-                limit: 1,
-                ..Default::default()
-            },
-        )
-        .await
-        .expect("a page");
+    let first = store.list_proxies(company, &ProxyQuery { limit: 1, ..Default::default() }).await.expect("a page");
     let cursor = first.next.expect("more");
-    let by_port = ProxySort {
-        field: SortField::Port,
-        descending: false,
-    };
+    let by_port = ProxySort { field: SortField::Port, descending: false };
     for query in [
-        ProxyQuery {
-            cursor: Some("x".into()),
-            ..Default::default()
-        },
-        ProxyQuery {
-            cursor: Some(String::new()),
-            ..Default::default()
-        },
-        ProxyQuery {
-            cursor: Some(format!("{cursor}A")),
-            ..Default::default()
-        },
-        ProxyQuery {
-            cursor: Some(cursor),
-            sort: by_port,
-            ..Default::default()
-        },
+        ProxyQuery { cursor: Some("x".into()), ..Default::default() },
+        ProxyQuery { cursor: Some(String::new()), ..Default::default() },
+        ProxyQuery { cursor: Some(format!("{cursor}A")), ..Default::default() },
+        ProxyQuery { cursor: Some(cursor), sort: by_port, ..Default::default() },
     ] {
-        assert!(matches!(
-            store.list_proxies(company, &query).await,
-            Err(StoreError::BadCursor)
-        ));
+        assert!(matches!(store.list_proxies(company, &query).await, Err(StoreError::BadCursor)));
     }
 }
 
@@ -921,61 +436,23 @@ async fn tests_have_places(bed: Arc<Bed>) {
     let store = &bed.store;
     let (company, elsewhere) = (company(store).await, company(store).await);
     let (begin, lease) = (now(), Duration::from_secs(30));
-    let take = async |limit, at| {
-        store
-            .take_test_slot(company, limit, lease, at)
-            .await
-            .expect("an answer")
-    };
+    let take = async |limit, at| store.take_test_slot(company, limit, lease, at).await.expect("an answer");
     let mut slots = Vec::new();
     for _ in 0..3 {
         slots.push(take(3, begin).await.expect("free"));
     }
-    assert_eq!(
-        slots.iter().map(|slot| slot.number).collect::<HashSet<_>>(),
-        HashSet::from([0, 1, 2])
-    );
-    assert_eq!(
-        take(3, begin + Duration::from_secs(10)).await,
-        Err(Duration::from_secs(20)),
-        "until a lease ends"
-    );
-    assert!(
-        store
-            .take_test_slot(elsewhere, 3, lease, begin)
-            .await
-            .expect("an answer")
-            .is_ok()
-    );
+    assert_eq!(slots.iter().map(|slot| slot.number).collect::<HashSet<_>>(), HashSet::from([0, 1, 2]));
+    assert_eq!(take(3, begin + Duration::from_secs(10)).await, Err(Duration::from_secs(20)), "until a lease ends");
+    assert!(store.take_test_slot(elsewhere, 3, lease, begin).await.expect("an answer").is_ok());
     store.release_test_slot(&slots[1]).await.expect("released");
-    store
-        .release_test_slot(&slots[1])
-        .await
-        .expect("twice is no error");
+    store.release_test_slot(&slots[1]).await.expect("twice is no error");
     let again = take(3, begin).await.expect("free");
     assert_eq!(again.number, slots[1].number);
-    store
-        .release_test_slot(&slots[1])
-        .await
-        .expect("the earlier holder");
-    assert!(
-        take(3, begin).await.is_err(),
-        "the later holder keeps its place"
-    );
+    store.release_test_slot(&slots[1]).await.expect("the earlier holder");
+    assert!(take(3, begin).await.is_err(), "the later holder keeps its place");
     let later = begin + lease;
-    let after_lease: Vec<_> = [
-        take(3, later).await,
-        take(3, later).await,
-        take(3, later).await,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    assert_eq!(
-        after_lease.len(),
-        3,
-        "what was not given back is free after the lease"
-    );
+    let after_lease: Vec<_> = [take(3, later).await, take(3, later).await, take(3, later).await].into_iter().flatten().collect();
+    assert_eq!(after_lease.len(), 3, "what was not given back is free after the lease");
     assert_eq!(take(0, later).await, Err(lease), "no places at all");
 }
 
@@ -984,24 +461,12 @@ async fn many_who_take_a_place_are_never_more_than_the_places(bed: Arc<Bed>) {
     let (at, lease) = (now(), Duration::from_secs(30));
     let answers = at_once(30, |number| {
         let store = bed.either(number);
-        async move {
-            store
-                .take_test_slot(company, 10, lease, at)
-                .await
-                .expect("an answer")
-        }
+        async move { store.take_test_slot(company, 10, lease, at).await.expect("an answer") }
     })
     .await;
     let slots: Vec<_> = answers.into_iter().flatten().collect();
     assert_eq!(slots.len(), 10);
-    assert_eq!(
-        slots
-            .iter()
-            .map(|slot| slot.number)
-            .collect::<HashSet<_>>()
-            .len(),
-        10
-    );
+    assert_eq!(slots.iter().map(|slot| slot.number).collect::<HashSet<_>>().len(), 10);
 }
 
 fn last_test() -> LastTest {
@@ -1021,33 +486,12 @@ async fn the_last_test_is_kept(bed: Arc<Bed>) {
     let company = company(store).await;
     let record = proxy(store, company, "a").await;
     let result = last_test();
-    store
-        .record_proxy_test(company, record.id, &result)
-        .await
-        .expect("kept");
+    store.record_proxy_test(company, record.id, &result).await.expect("kept");
     let tested = store.proxy(company, record.id).await.expect("there");
-    assert_eq!(
-        (tested.last_test.as_ref(), tested.version, tested.updated_at),
-        (Some(&result), 1, record.updated_at)
-    );
-    let replaced = store
-        .replace_proxy(company, record.id, 1, &write("a"), now())
-        .await
-        .expect("replaced");
+    assert_eq!((tested.last_test.as_ref(), tested.version, tested.updated_at), (Some(&result), 1, record.updated_at));
+    let replaced = store.replace_proxy(company, record.id, 1, &write("a"), now()).await.expect("replaced");
     assert_eq!(replaced.last_test, Some(result.clone()), "saving keeps it");
-    store
-        .delete_proxy(company, record.id, None)
-        .await
-        .expect("deleted");
-    store
-        .record_proxy_test(company, record.id, &result)
-        .await
-        .expect("no error");
-    assert!(
-        matches!(
-            store.proxy(company, record.id).await,
-            Err(StoreError::NotFound)
-        ),
-        "a test brings nothing back"
-    );
+    store.delete_proxy(company, record.id, None).await.expect("deleted");
+    store.record_proxy_test(company, record.id, &result).await.expect("no error");
+    assert!(matches!(store.proxy(company, record.id).await, Err(StoreError::NotFound)), "a test brings nothing back");
 }

@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatehouse_domain::{
-    CompanyName, Email, PersonName, ProxyForm, ProxyValues, Role, Secret, SecretInput, Timestamp,
-};
+use gatehouse_domain::{CompanyName, Email, PersonName, ProxyForm, ProxyValues, Role, Secret, SecretInput, Timestamp};
 use gatehouse_platform::{
     CompanyId, PersonId, ProxyId,
     ports::{AccessStore as _, PersonWrite, ProxyRecord, ProxyStore as _, ProxyWrite},
@@ -45,10 +43,7 @@ impl Bed {
             Backend::Folder => {
                 let folder = tempfile::tempdir().expect("a folder");
                 (
-                    StoreConfig::new(format!(
-                        "surrealkv://{}",
-                        folder.path().join("a b/gatehouse.db").display()
-                    )),
+                    StoreConfig::new(format!("surrealkv://{}", folder.path().join("a b/gatehouse.db").display())),
                     Some(folder),
                     None,
                 )
@@ -59,27 +54,13 @@ impl Bed {
             }
         };
         let store = open(&config).await;
-        let other = if backend == Backend::Server {
-            open(&config).await
-        } else {
-            store.clone()
-        };
-        Some(Self {
-            store,
-            other,
-            config,
-            folder,
-            server,
-        })
+        let other = if backend == Backend::Server { open(&config).await } else { store.clone() };
+        Some(Self { store, other, config, folder, server })
     }
 
     /// One of the two, in turn.
     pub fn either(&self, turn: usize) -> Store {
-        if turn.is_multiple_of(2) {
-            self.store.clone()
-        } else {
-            self.other.clone()
-        }
+        if turn.is_multiple_of(2) { self.store.clone() } else { self.other.clone() }
     }
 }
 
@@ -89,9 +70,7 @@ pub async fn open(config: &StoreConfig) -> Store {
     loop {
         match Store::open(config).await {
             Ok(store) => return store,
-            Err(gatehouse_store::OpenError::Unreachable { .. })
-                if begin.elapsed() < Duration::from_secs(30) =>
-            {
+            Err(gatehouse_store::OpenError::Unreachable { .. }) if begin.elapsed() < Duration::from_secs(30) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => panic!("{error}"),
@@ -108,55 +87,33 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         Self::start_at(port, "memory")
     }
 
     /// `None`, and says so, where there is no server program.
     pub fn start_at(port: u16, storage: &str) -> Option<Self> {
         let Some(program) = Self::program() else {
-            eprintln!(
-                "SKIPPED: there is no SurrealDB server program; `make test-server` fetches it"
-            );
+            eprintln!("SKIPPED: there is no SurrealDB server program; `make test-server` fetches it");
             return None;
         };
         let child = Command::new(program)
-            .args([
-                "start",
-                "--no-banner",
-                "--log",
-                "error",
-                "--user",
-                "root",
-                "--pass",
-                "root",
-                "--bind",
-            ])
+            .args(["start", "--no-banner", "--log", "error", "--user", "root", "--pass", "root", "--bind"])
             .arg(format!("127.0.0.1:{port}"))
             .arg(storage)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the server starts");
-        Some(Self {
-            port,
-            storage: storage.into(),
-            child,
-        })
+        Some(Self { port, storage: storage.into(), child })
     }
 
     fn program() -> Option<PathBuf> {
-        let program = std::env::var_os("GATEHOUSE_SURREAL")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| {
-                let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-                let cache = std::env::var_os("GATEHOUSE_CACHE")
-                    .map_or_else(|| home.join(".cache/gatehouse"), PathBuf::from);
-                cache.join("tools/bin/surreal")
-            });
+        let program = std::env::var_os("GATEHOUSE_SURREAL").map(PathBuf::from).unwrap_or_else(|| {
+            let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+            let cache = std::env::var_os("GATEHOUSE_CACHE").map_or_else(|| home.join(".cache/gatehouse"), PathBuf::from);
+            cache.join("tools/bin/surreal")
+        });
         program.is_file().then_some(program)
     }
 
@@ -209,10 +166,7 @@ macro_rules! on_each_database {
 }
 pub(crate) use on_each_database;
 
-pub async fn run<F: Future<Output = ()>>(
-    backend: Backend,
-    test: impl FnOnce(std::sync::Arc<Bed>) -> F,
-) {
+pub async fn run<F: Future<Output = ()>>(backend: Backend, test: impl FnOnce(std::sync::Arc<Bed>) -> F) {
     if let Some(bed) = Bed::new(backend).await {
         test(std::sync::Arc::new(bed)).await;
     }
@@ -221,10 +175,7 @@ pub async fn run<F: Future<Output = ()>>(
 /// A moment with everything the database keeps of it.
 pub fn now() -> Timestamp {
     chrono::DateTime::from_timestamp_nanos(
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .expect("after 1970")
-            .as_nanos() as i64,
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as i64,
     )
 }
 
@@ -244,14 +195,7 @@ pub fn person() -> PersonWrite {
 pub async fn company(store: &Store) -> CompanyId {
     let id = CompanyId::new();
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    store
-        .create_company(
-            id,
-            &CompanyName::parse(&format!("Company {number}")).expect("right"),
-            now(),
-        )
-        .await
-        .expect("made");
+    store.create_company(id, &CompanyName::parse(&format!("Company {number}")).expect("right"), now()).await.expect("made");
     id
 }
 
@@ -273,42 +217,25 @@ pub fn form(name: &str) -> ProxyForm {
 }
 
 pub fn write(name: &str) -> ProxyWrite {
-    ProxyWrite {
-        values: values(name),
-        password: None,
-        is_default: false,
-    }
+    ProxyWrite { values: values(name), password: None, is_default: false }
 }
 
 pub async fn proxy(store: &Store, company: CompanyId, name: &str) -> ProxyRecord {
-    store
-        .create_proxy(company, ProxyId::new(), &write(name), now())
-        .await
-        .expect(name)
+    store.create_proxy(company, ProxyId::new(), &write(name), now()).await.expect(name)
 }
 
 /// The identifiers of a company's defaults, as the list says.
 pub async fn defaults(store: &Store, company: CompanyId) -> Vec<ProxyId> {
-    let query = gatehouse_domain::ProxyQuery {
-        limit: 200,
-        ..Default::default()
-    };
+    let query = gatehouse_domain::ProxyQuery { limit: 200, ..Default::default() };
     let page = store.list_proxies(company, &query).await.expect("a list");
-    page.items
-        .iter()
-        .filter(|record| record.is_default)
-        .map(|record| record.id)
-        .collect()
+    page.items.iter().filter(|record| record.is_default).map(|record| record.id).collect()
 }
 
 /// Runs many at once and gives back what each answered.
 pub async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-    count: usize,
-    make: impl Fn(usize) -> F,
+    count: usize, make: impl Fn(usize) -> F,
 ) -> Vec<T> {
-    let tasks: Vec<_> = (0..count)
-        .map(|number| tokio::spawn(make(number)))
-        .collect();
+    let tasks: Vec<_> = (0..count).map(|number| tokio::spawn(make(number))).collect();
     let mut answers = Vec::with_capacity(count);
     for task in tasks {
         answers.push(task.await.expect("no panic"));
