@@ -475,7 +475,7 @@ fn Editor(
     let state = State::new(view.as_ref(), use_outcome());
     let may_change = use_session().is_none_or(|session| session.role != Role::Auditor);
     let dirty = Memo::new(move |_| !state.leaving.get() && state.saved.with(|saved| !values::same(saved, &state.form())));
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     let done = Callback::new(move |flash: &'static str| {
         let to = format!("{}?flash={flash}", urls::LIST);
         // The guard has put this page into the history twice: the list takes the place of the second.

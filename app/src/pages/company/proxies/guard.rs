@@ -34,7 +34,7 @@ pub fn LeaveGuard(
     let wanted = RwSignal::new(None::<Way>);
     let entry = StoredValue::new(false);
     let dialog = NodeRef::<html::Dialog>::new();
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     // Effects run in the browser only.
     Effect::new(move |_| listen(dirty, wanted, entry));
     Effect::new(move |_| {

@@ -265,8 +265,8 @@ fn RowActions(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: 
               icon: IconName,
               disabled: bool,
               formaction: Option<String>,
-              run: Box<dyn Fn()>| {
-            let run = StoredValue::new_local(run);
+              run: Box<dyn Fn() + Send + Sync>| {
+            let run = StoredValue::new(run);
             let busy = {
                 let id = id.clone();
                 Memo::new(move |_| actions.is_busy(&id, intent))
@@ -390,7 +390,7 @@ fn Filters(query: Memo<ProxyQuery>) -> impl IntoView {
         }
         now
     });
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     let waiting = StoredValue::new(None::<TimeoutHandle>);
     let stop_waiting = move || {
         if let Some(handle) = waiting.try_update_value(Option::take).flatten() {
