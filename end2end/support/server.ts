@@ -1,0 +1,78 @@
+// One Gatehouse with a data folder and a port of its own.
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+import { folder, Program, removeFolder } from "./processes";
+import { parts } from "./parts";
+
+export const EMAIL = "ada@example.com";
+export const PASSWORD = "correct horse battery staple";
+export const COMPANY = "Example Corp";
+
+// As scripts/env.sh has it.
+const cache = process.env.GATEHOUSE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "gatehouse");
+const target = process.env.CARGO_TARGET_DIR || join(cache, "target");
+const program = process.env.GATEHOUSE_BIN || join(target, "debug", "gatehouse");
+const site = process.env.LEPTOS_SITE_ROOT || join(target, "site");
+
+export class Gatehouse {
+  private constructor(
+    private readonly place: string,
+    private readonly process: Program,
+    private readonly env: Record<string, string>,
+    /** Where it listens, without a slash at the end. */
+    readonly url: string,
+  ) {}
+
+  /** With an administrator, or empty. */
+  static async start({ empty = false } = {}): Promise<Gatehouse> {
+    for (const [path, what] of [[program, "the program"], [join(site, "pkg"), "the browser's files"]] as const) {
+      if (!existsSync(path)) throw new Error(`${path} is missing: 'make build' makes ${what}`);
+    }
+    const place = folder("server");
+    // Nothing inherited: no proxy variables, no settings of whoever runs the tests.
+    const env: Record<string, string> = {
+      PATH: process.env.PATH ?? "",
+      LEPTOS_SITE_ROOT: site,
+      LEPTOS_HASH_FILES: process.env.LEPTOS_HASH_FILES || "true",
+      GATEHOUSE_LISTEN: "127.0.0.1:0",
+      GATEHOUSE_DATABASE: `surrealkv://${join(place, "data", "gatehouse.db")}`,
+      GATEHOUSE_TEST_TARGET: parts().target,
+    };
+    if (!empty) {
+      env.GATEHOUSE_ADMIN_EMAIL = EMAIL;
+      env.GATEHOUSE_ADMIN_PASSWORD = PASSWORD;
+      env.GATEHOUSE_ADMIN_COMPANY = COMPANY;
+    }
+    const running = new Program(program, ["serve"], { cwd: place, env });
+    const url = await running.until("its address", () => running.output.match(/^Gatehouse is ready: (\S+)$/m)?.[1], 60);
+    return new Gatehouse(place, running, env, url);
+  }
+
+  /** The one-time link that an empty server prints. */
+  setUpLink(): Promise<string> {
+    return this.process.until("the set-up link", () => this.process.output.match(/^\s+(http\S+\/setup\/\S+)$/m)?.[1]);
+  }
+
+  /** `gatehouse admin …` beside the running server; gives what it printed. */
+  admin(...args: string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      execFile(program, ["admin", ...args], { cwd: this.place, env: this.env }, (error, out, err) => {
+        if (error) reject(new Error(`gatehouse admin ${args.join(" ")}: ${err}`));
+        else resolve(out.trim());
+      });
+    });
+  }
+
+  /** What it has said so far. */
+  get log(): string {
+    return this.process.output;
+  }
+
+  async stop(): Promise<void> {
+    await this.process.stop();
+    removeFolder(this.place);
+  }
+}
