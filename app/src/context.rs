@@ -28,7 +28,7 @@ pub struct RequestContext {
 /// # Errors
 /// Outside of a request.
 pub fn request() -> Result<RequestContext, ApiError> {
-    use_context().ok_or(ApiError(AppError::Unavailable))
+    use_context().ok_or_else(|| AppError::Unavailable.into())
 }
 
 /// The context and who is signed in.
@@ -37,6 +37,6 @@ pub fn request() -> Result<RequestContext, ApiError> {
 /// [`AppError::Unauthorized`].
 pub fn signed_in() -> Result<(Platform, Actor), ApiError> {
     let context = request()?;
-    let actor = context.actor.ok_or(ApiError(AppError::Unauthorized))?;
+    let actor = context.actor.ok_or_else(|| ApiError::from(AppError::Unauthorized))?;
     Ok((context.platform, actor))
 }

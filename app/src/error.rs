@@ -22,9 +22,23 @@ impl std::error::Error for ApiError {}
 
 impl From<AppError> for ApiError {
     fn from(error: AppError) -> Self {
+        // A server function's answer carries the error's own status: leptos would say 500 to everything.
+        #[cfg(feature = "ssr")]
+        if let (Some(response), Ok(status)) = (
+            leptos::prelude::use_context::<ServerFunction>().and(leptos::prelude::use_context::<leptos_axum::ResponseOptions>()),
+            http::StatusCode::from_u16(error.status()),
+        ) {
+            response.set_status(status);
+        }
         Self(error)
     }
 }
+
+/// Provided while a server function runs for a request of its own, and not while a page is rendered: a page decides for
+/// itself what an error in one of its parts means.
+#[cfg(feature = "ssr")]
+#[derive(Debug, Clone, Copy)]
+pub struct ServerFunction;
 
 impl FromServerFnError for ApiError {
     type Encoder = JsonEncoding;

@@ -4,7 +4,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use gatehouse_app::{context::RequestContext, outcome::FormOutcome, shell};
+use gatehouse_app::{context::RequestContext, error::ServerFunction, outcome::FormOutcome, shell};
 use http::{HeaderValue, header};
 use leptos::prelude::provide_context;
 
@@ -22,14 +22,19 @@ pub async fn render(state: &AppState, mut request: Request, outcome: Option<Form
     let context = context(state, &request, outcome);
     let options = state.leptos.clone();
     // Every page is rendered whole: it has to work without JavaScript, which is what places streamed fragments.
-    let handler = leptos_axum::render_app_async_with_context(move || provide_context(context.clone()), move || shell(options.clone()));
+    let handler =
+        leptos_axum::render_app_async_with_context(move || provide_context(context.clone()), move || shell(options.clone()));
     handler(request).await.into_response()
 }
 
 /// A server function.
 pub async fn server_function(State(state): State<AppState>, request: Request) -> Response {
     let context = context(&state, &request, None);
-    leptos_axum::handle_server_fns_with_context(move || provide_context(context.clone()), request).await.into_response()
+    let provide = move || {
+        provide_context(context.clone());
+        provide_context(ServerFunction);
+    };
+    leptos_axum::handle_server_fns_with_context(provide, request).await.into_response()
 }
 
 /// What the app knows of this request.

@@ -60,6 +60,9 @@ fn LinkRefused(error: AppError) -> impl IntoView {
     .into_any()
 }
 
+/// See where it is used.
+const AFTER_BLUR: std::time::Duration = std::time::Duration::from_millis(200);
+
 #[component]
 fn SetUpForm(outcome: FormOutcome) -> impl IntoView {
     let value = |name| RwSignal::new(initial_value(&outcome, name, ""));
@@ -88,12 +91,16 @@ fn SetUpForm(outcome: FormOutcome) -> impl IntoView {
             busy.set(true);
         }
     };
-    // A field that was left empty is not wrong until the form is sent; one that was wrong and is being put right is.
+    // A field that was left empty is not wrong until the form is sent; one that was wrong and is being put right is. It is
+    // judged a moment after it was left: an error that appears at once moves the button that is being clicked.
     let left = move |text: RwSignal<String>, check: fn(&str) -> Option<String>, error: RwSignal<Option<String>>| {
         Callback::new(move |()| {
-            if text.with_untracked(|text| !text.is_empty()) {
-                error.set(text.with_untracked(|text| check(text)));
-            }
+            let judge = move || {
+                if text.try_with_untracked(|text| !text.is_empty()) == Some(true) {
+                    error.set(text.with_untracked(|text| check(text)));
+                }
+            };
+            set_timeout(judge, AFTER_BLUR);
         })
     };
     let refused = outcome.error.as_ref().map(|error| view! { <Banner kind=Kind::Error title=error.to_string()/> });
