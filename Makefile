@@ -19,7 +19,7 @@ test-unit: ## Rust tests alone (FILTER=word for some of them)
 test-e2e: ## browser tests alone (FILTER=word for some of them)
 	@scripts/test.sh e2e
 
-test-server: ## build a SurrealDB server, so that the store is tested against one too (15 minutes, once)
+test-server: ## build a SurrealDB server, so that the store is tested against one too (25 minutes, once)
 	@scripts/test-server.sh
 
 check: ## formatting, clippy, arrows between crates, licences and advisories, shell scripts

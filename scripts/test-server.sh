@@ -23,7 +23,7 @@ step "Rust toolchain"
 # shellcheck source-path=SCRIPTDIR source=env.sh
 source "$root/scripts/env.sh"
 
-step "Building surrealdb-server $version (about 15 minutes on two cores, once for this machine)"
+step "Building surrealdb-server $version (about 25 minutes on two cores, once for this machine)"
 work=$GATEHOUSE_CACHE/tools/surreal-build
 rm -rf "$work"
 mkdir -p "$work/src" "$GATEHOUSE_CACHE/tools/bin"

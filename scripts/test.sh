@@ -19,7 +19,7 @@ test_server() {
     fi
     note "${GATEHOUSE_SURREAL:-}"
   else
-    note "not here: the tests against a server are SKIPPED. 'make test-server' fetches it (15 minutes, once)."
+    note "not here: the tests against a server are SKIPPED. 'make test-server' fetches it (25 minutes, once)."
   fi
 }
 
