@@ -69,8 +69,12 @@ async fn carry_out(platform: &Platform, order: Order) -> Outcome {
             .create_person(company.as_deref(), name.as_deref(), &email, &password, role)
             .await
             .map(|view| format!("{} can sign in as {} of {}.", view.email, view.role.as_str(), view.company)),
-        Order::Token { email, name } => platform.create_token_for(&email, &name).await.map(|token| token.secret.expose().to_string()),
-        Order::RotateKey => platform.rotate_key().await.map(|count| format!("The key was changed; {count} stored secrets were sealed anew.")),
+        Order::Token { email, name } => {
+            platform.create_token_for(&email, &name).await.map(|token| token.secret.expose().to_string())
+        }
+        Order::RotateKey => {
+            platform.rotate_key().await.map(|count| format!("The key was changed; {count} stored secrets were sealed anew."))
+        }
     };
     result.map_err(|error| in_words(&error))
 }
@@ -78,7 +82,11 @@ async fn carry_out(platform: &Platform, order: Order) -> Outcome {
 /// Field by field where fields are wrong.
 fn in_words(error: &AppError) -> String {
     let fields = error.fields();
-    if fields.is_empty() { error.to_string() } else { fields.0.iter().map(|(f, m)| format!("{f}: {m}")).collect::<Vec<_>>().join(" ") }
+    if fields.is_empty() {
+        error.to_string()
+    } else {
+        fields.0.iter().map(|(f, m)| format!("{f}: {m}")).collect::<Vec<_>>().join(" ")
+    }
 }
 
 async fn send(socket: &Path, order: &Order) -> Outcome {
@@ -87,7 +95,8 @@ async fn send(socket: &Path, order: &Order) -> Outcome {
     };
     let (address, _folder) = socket_address(socket).map_err(|e| unreachable(&e))?;
     let stream = UnixStream::connect(address).await.map_err(|e| unreachable(&e))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
     tokio::spawn(connection);
     let body = serde_json::to_vec(order).map_err(|e| e.to_string())?;
     let request = http::Request::post("/")

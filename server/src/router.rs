@@ -88,6 +88,7 @@ struct IsDocument;
 impl Predicate for IsDocument {
     fn should_compress<B: axum::body::HttpBody>(&self, response: &http::Response<B>) -> bool {
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        (kind.starts_with("text/html") || kind.starts_with("application/json")) && response.body().size_hint().exact().is_none_or(|n| n > 1024)
+        (kind.starts_with("text/html") || kind.starts_with("application/json"))
+            && response.body().size_hint().exact().is_none_or(|n| n > 1024)
     }
 }

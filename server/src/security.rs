@@ -47,7 +47,10 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         Some(Some(caller)) => state.platform.authenticate(&caller).await,
         Some(None) | None => Err(AppError::Unauthorized),
     };
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or_else(|| "local".to_string(), |c| throttled_address(c.0.ip()));
+    let address = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or_else(|| "local".to_string(), |c| throttled_address(c.0.ip()));
     request.extensions_mut().insert(Visitor { actor, session, address, theme });
     next.run(request).await
 }
@@ -81,7 +84,10 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// The cookie of a new session. It lasts as long as the browser keeps it; the server decides when it ends.
 #[must_use]
 pub fn session_cookie(secret: &Secret, https: bool) -> HeaderValue {
-    cookie_header(&format!("{SESSION_COOKIE}={}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{}", secret.expose(), secure(https)), true)
+    cookie_header(
+        &format!("{SESSION_COOKIE}={}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{}", secret.expose(), secure(https)),
+        true,
+    )
 }
 
 /// Takes the session cookie away.
@@ -110,7 +116,9 @@ fn cookie_header(text: &str, sensitive: bool) -> HeaderValue {
 /// Refuses what changes something when a browser says that another site has caused it. Programs that are not browsers
 /// send neither header and carry no cookie by themselves.
 pub async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !is_same_origin(&state, request.headers(), request.uri().host()) {
+    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        && !is_same_origin(&state, request.headers(), request.uri().host())
+    {
         return HttpError(AppError::ForeignOrigin).into_response();
     }
     next.run(request).await

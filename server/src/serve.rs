@@ -15,9 +15,9 @@ const DRAIN: Duration = Duration::from_secs(15);
 /// In words for the operator.
 pub async fn serve(settings: Settings) -> Result<(), String> {
     // A port that is taken is found before the database is touched.
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| format!("can't listen on {}: {error}. Choose another address with --listen or GATEHOUSE_LISTEN", settings.listen))?;
+    let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
+        format!("can't listen on {}: {error}. Choose another address with --listen or GATEHOUSE_LISTEN", settings.listen)
+    })?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     let platform = startup::open(&settings).await.map_err(|error| match error {
         startup::StartError::Open(error @ gatehouse_store::OpenError::Locked(_)) => {
@@ -33,7 +33,10 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     println!("Gatehouse is ready: {url}");
     if platform.needs_setup().await.map_err(|e| e.to_string())? {
         let link = platform.new_setup_link().await.map_err(|e| e.to_string())?;
-        println!("Nobody has an account yet. Open this link to begin (good for 24 hours and one use):\n  {url}/setup/{}", link.expose());
+        println!(
+            "Nobody has an account yet. Open this link to begin (good for 24 hours and one use):\n  {url}/setup/{}",
+            link.expose()
+        );
     }
     // What leptos spawns while it renders runs on this runtime. Only a second call fails.
     let _ = any_spawner::Executor::init_tokio();
@@ -42,13 +45,14 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
     }
     let (ending, ended) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown({
-        async move {
-            end_signal().await;
-            tracing::info!("ending: no new connections are taken");
-            let _ = ending.send(true);
-        }
-    });
+    let server =
+        axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown({
+            async move {
+                end_signal().await;
+                tracing::info!("ending: no new connections are taken");
+                let _ = ending.send(true);
+            }
+        });
     let mut ended = ended;
     let overdue = async {
         let _ = ended.wait_for(|ending| *ending).await;

@@ -26,10 +26,8 @@ pub fn router<S: Clone + Send + Sync + 'static>(options: &LeptosOptions) -> Rout
     let root = PathBuf::from(options.site_root.as_ref());
     let files = |folder: PathBuf| ServeDir::new(folder).precompressed_br().precompressed_gzip();
     let kept = if options.hash_files { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let mut router = Router::new().nest_service(
-        "/pkg",
-        tower::ServiceBuilder::new().layer(cache(kept)).service(files(root.join("pkg"))),
-    );
+    let mut router =
+        Router::new().nest_service("/pkg", tower::ServiceBuilder::new().layer(cache(kept)).service(files(root.join("pkg"))));
     for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_copy = name.ends_with(".br") || name.ends_with(".gz");

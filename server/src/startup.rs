@@ -30,9 +30,12 @@ pub enum StartError {
 /// The log goes to standard error.
 pub fn log_to_stderr(settings: &Settings) {
     // The engines below are quiet unless asked for by name.
-    let filter = EnvFilter::try_new(format!("warn,gatehouse={0},gatehouse_platform={0},gatehouse_store={0},gatehouse_outbound={0},gatehouse_app={0}", settings.log))
-        .or_else(|_| EnvFilter::try_new(&settings.log))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!(
+        "warn,gatehouse={0},gatehouse_platform={0},gatehouse_store={0},gatehouse_outbound={0},gatehouse_app={0}",
+        settings.log
+    ))
+    .or_else(|_| EnvFilter::try_new(&settings.log))
+    .unwrap_or_else(|_| EnvFilter::new("info"));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     let registry = tracing_subscriber::registry().with(filter);
     if settings.log_json {

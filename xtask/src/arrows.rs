@@ -34,16 +34,8 @@ const OURS: &[(&str, &[&str])] = &[
 
 /// Crates that only these of ours may name, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
-    (
-        "surrealdb",
-        &[STORE],
-        "the database is behind the platform's ports: only the store knows it",
-    ),
-    (
-        "reqwest",
-        &[OUTBOUND],
-        "one door out: only outbound opens outgoing connections",
-    ),
+    ("surrealdb", &[STORE], "the database is behind the platform's ports: only the store knows it"),
+    ("reqwest", &[OUTBOUND], "one door out: only outbound opens outgoing connections"),
 ];
 
 /// Crates that must not be anywhere in what one of ours pulls in, and why.
@@ -51,17 +43,7 @@ const BANNED: &[Ban] = &[
     Ban {
         within: FRONTEND,
         target: Some("wasm32-unknown-unknown"),
-        crates: &[
-            "surrealdb",
-            "surrealdb-core",
-            "tokio",
-            "reqwest",
-            "argon2",
-            "rustls",
-            PLATFORM,
-            STORE,
-            OUTBOUND,
-        ],
+        crates: &["surrealdb", "surrealdb-core", "tokio", "reqwest", "argon2", "rustls", PLATFORM, STORE, OUTBOUND],
         why: "the browser gets no server code: a server-only dependency of the app belongs under its `ssr` feature",
     },
     Ban {
@@ -109,23 +91,13 @@ pub fn check() -> Result<()> {
 
 /// Reads the direct dependencies out of what `cargo metadata` says.
 fn direct(metadata: &Value) -> Result<Direct> {
-    let packages = metadata["packages"]
-        .as_array()
-        .context("`cargo metadata` lists no packages")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
     let mut direct = Direct::new();
     for package in packages {
-        let name = package["name"]
-            .as_str()
-            .context("a package without a name")?;
-        let dependencies = package["dependencies"]
-            .as_array()
-            .context("a package without dependencies")?;
-        let shipped = dependencies
-            .iter()
-            .filter(|dependency| dependency["kind"] != "dev");
-        let names = shipped
-            .filter_map(|dependency| dependency["name"].as_str())
-            .map(str::to_owned);
+        let name = package["name"].as_str().context("a package without a name")?;
+        let dependencies = package["dependencies"].as_array().context("a package without dependencies")?;
+        let shipped = dependencies.iter().filter(|dependency| dependency["kind"] != "dev");
+        let names = shipped.filter_map(|dependency| dependency["name"].as_str()).map(str::to_owned);
         direct.insert(name.to_owned(), names.collect());
     }
     Ok(direct)
@@ -134,17 +106,7 @@ fn direct(metadata: &Value) -> Result<Direct> {
 /// The names of all crates that one of ours pulls in, macros (which run in the compiler) left out.
 fn tree(ban: &Ban) -> Result<BTreeSet<String>> {
     let mut command = cargo();
-    command.args([
-        "tree",
-        "-p",
-        ban.within,
-        "-e",
-        "normal,no-proc-macro",
-        "--prefix",
-        "none",
-        "--format",
-        "{p}",
-    ]);
+    command.args(["tree", "-p", ban.within, "-e", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
     if let Some(target) = ban.target {
         command.args(["--target", target]);
     }
@@ -154,10 +116,7 @@ fn tree(ban: &Ban) -> Result<BTreeSet<String>> {
 
 /// The first word of each line of `cargo tree --prefix none`.
 fn tree_names(text: &str) -> BTreeSet<String> {
-    text.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 fn ban_rule(ban: &Ban, tree: &BTreeSet<String>) -> Vec<String> {
@@ -184,14 +143,8 @@ fn direct_rules(direct: &Direct) -> Vec<String> {
         for dependency in dependencies {
             let ours = direct.contains_key(dependency);
             if ours && !allowed.contains(&dependency.as_str()) {
-                let allowed = if allowed.is_empty() {
-                    "none of our crates".to_owned()
-                } else {
-                    allowed.join(", ")
-                };
-                broken.push(format!(
-                    "{name} → {dependency}: {name} may depend on {allowed}"
-                ));
+                let allowed = if allowed.is_empty() { "none of our crates".to_owned() } else { allowed.join(", ") };
+                broken.push(format!("{name} → {dependency}: {name} may depend on {allowed}"));
             }
             for (reserved, owners, why) in RESERVED {
                 if dependency == reserved && !owners.contains(&name.as_str()) {
@@ -211,10 +164,7 @@ mod tests {
     /// Metadata as cargo gives it, of our crates with the arrows they may have, and one more dependency.
     fn metadata_with(from: &str, to: &str, kind: Value) -> Value {
         let packages = OURS.iter().map(|(name, allowed)| {
-            let mut dependencies: Vec<Value> = allowed
-                .iter()
-                .map(|allowed| json!({"name": allowed, "kind": null}))
-                .collect();
+            let mut dependencies: Vec<Value> = allowed.iter().map(|allowed| json!({"name": allowed, "kind": null})).collect();
             if *name == from {
                 dependencies.push(json!({"name": to, "kind": kind}));
             }
@@ -237,10 +187,7 @@ mod tests {
                 }
                 let broken = broken(from, to, Value::Null);
                 assert_eq!(broken.len(), 1, "{from} → {to}: {broken:?}");
-                assert!(
-                    broken[0].starts_with(&format!("{from} → {to}: ")),
-                    "{broken:?}"
-                );
+                assert!(broken[0].starts_with(&format!("{from} → {to}: ")), "{broken:?}");
                 tried += 1;
             }
         }
@@ -272,30 +219,19 @@ mod tests {
     fn a_crate_without_arrows_is_refused() {
         let metadata = json!({"packages": [{"name": "gatehouse-new", "dependencies": []}]});
         let broken = direct_rules(&direct(&metadata).unwrap());
-        assert!(
-            broken[0].contains("gatehouse-new: a new crate"),
-            "{broken:?}"
-        );
+        assert!(broken[0].contains("gatehouse-new: a new crate"), "{broken:?}");
     }
 
     #[test]
     fn banned_crates_are_found_deep_in_a_tree() {
         for ban in BANNED {
             for name in ban.crates {
-                let text = format!(
-                    "{} v0.1.0 (/checkout)\nserde v1.0.0\n{name} v1.2.3 (*)\n",
-                    ban.within
-                );
+                let text = format!("{} v0.1.0 (/checkout)\nserde v1.0.0\n{name} v1.2.3 (*)\n", ban.within);
                 let broken = ban_rule(ban, &tree_names(&text));
                 assert_eq!(broken.len(), 1);
-                assert!(
-                    broken[0].contains(name) && broken[0].contains(ban.why),
-                    "{broken:?}"
-                );
+                assert!(broken[0].contains(name) && broken[0].contains(ban.why), "{broken:?}");
             }
-            assert!(
-                ban_rule(ban, &tree_names("tokio-util v0.7.0\nleptos_dom v0.8.8\n")).is_empty()
-            );
+            assert!(ban_rule(ban, &tree_names("tokio-util v0.7.0\nleptos_dom v0.8.8\n")).is_empty());
         }
     }
 }

@@ -36,14 +36,8 @@ const WASM_OPT: &[&str] = &[
 ];
 
 /// `--bundle` takes the snippets of other crates into the one file: a first visit makes one request less for each.
-const ESBUILD: &[&str] = &[
-    "--bundle",
-    "--minify",
-    "--format=esm",
-    "--target=es2022",
-    "--legal-comments=none",
-    "--log-level=warning",
-];
+const ESBUILD: &[&str] =
+    &["--bundle", "--minify", "--format=esm", "--target=es2022", "--legal-comments=none", "--log-level=warning"];
 
 /// Parts that nobody used for so long are thrown away.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -56,12 +50,7 @@ pub fn build() -> Result<()> {
 
     let style = workspace.root.join("style/main.css");
     if style.exists() {
-        site.add_hashed(
-            "css",
-            parts.get("css", &style_key(&workspace)?, || {
-                tailwind(&workspace, &parts, &style)
-            })?,
-        );
+        site.add_hashed("css", parts.get("css", &style_key(&workspace)?, || tailwind(&workspace, &parts, &style))?);
     } else {
         say("no style/main.css: the site goes without a style sheet");
     }
@@ -72,23 +61,14 @@ pub fn build() -> Result<()> {
     let key = content_hash(&[&bytes, recipe.as_bytes(), &npm_lock(&workspace)?]);
     // Both come out of one run of wasm-bindgen; whichever is missing makes it run.
     let bound = || bind(&parts, &wasm);
-    site.add_hashed(
-        "js",
-        parts.get("js", &key, || minify(&workspace, &bound()?))?,
-    );
-    site.add_hashed(
-        "wasm",
-        parts.get("wasm", &key, || optimise(&workspace, &bound()?))?,
-    );
+    site.add_hashed("js", parts.get("js", &key, || minify(&workspace, &bound()?))?);
+    site.add_hashed("wasm", parts.get("wasm", &key, || optimise(&workspace, &bound()?))?);
 
     let public = workspace.root.join("public");
     for file in files_below(&public)? {
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let key = content_hash(&[&content]);
-        site.add(
-            file.strip_prefix(&public)?,
-            parts.get("public", &key, || Ok(content))?,
-        );
+        site.add(file.strip_prefix(&public)?, parts.get("public", &key, || Ok(content))?);
     }
 
     // Leptos looks beside the executable, and which profile the server is built with is not ours to know.
@@ -114,15 +94,7 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
     let mut command = cargo();
     command
         .current_dir(&workspace.root)
-        .args([
-            "build",
-            "-p",
-            "frontend",
-            "--target",
-            TARGET,
-            "--profile",
-            PROFILE,
-        ])
+        .args(["build", "-p", "frontend", "--target", TARGET, "--profile", PROFILE])
         .args(["--message-format", "json-render-diagnostics"])
         // The server reads it at compile time; here too, or the crates that ask for it would build twice.
         .env("LEPTOS_OUTPUT_NAME", NAME);
@@ -136,15 +108,10 @@ fn wasm_file(messages: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| {
-            message["reason"] == "compiler-artifact" && message["target"]["name"] == "frontend"
-        })
+        .filter(|message| message["reason"] == "compiler-artifact" && message["target"]["name"] == "frontend")
         .filter_map(|message| {
             let files = message["filenames"].as_array()?;
-            let file = files
-                .iter()
-                .filter_map(Value::as_str)
-                .find(|file| file.ends_with(".wasm"))?;
+            let file = files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm"))?;
             Some(PathBuf::from(file))
         })
         .next_back()
@@ -171,30 +138,15 @@ fn bind(parts: &Parts, wasm: &Path) -> Result<PathBuf> {
 }
 
 fn optimise(workspace: &Workspace, bound: &Path) -> Result<Vec<u8>> {
-    let (from, to) = (
-        bound.join(format!("{NAME}_bg.wasm")),
-        bound.join("optimised.wasm"),
-    );
+    let (from, to) = (bound.join(format!("{NAME}_bg.wasm")), bound.join("optimised.wasm"));
     let program = workspace.npm_program("wasm-opt")?;
-    timed("wasm-opt", || {
-        run(Command::new(program)
-            .args(WASM_OPT)
-            .arg(&from)
-            .arg("-o")
-            .arg(&to))
-    })?;
+    timed("wasm-opt", || run(Command::new(program).args(WASM_OPT).arg(&from).arg("-o").arg(&to)))?;
     Ok(fs::read(to)?)
 }
 
 fn minify(workspace: &Workspace, bound: &Path) -> Result<Vec<u8>> {
     let program = workspace.npm_program("esbuild")?;
-    timed("esbuild", || {
-        output(
-            Command::new(program)
-                .arg(bound.join(format!("{NAME}.js")))
-                .args(ESBUILD),
-        )
-    })
+    timed("esbuild", || output(Command::new(program).arg(bound.join(format!("{NAME}.js"))).args(ESBUILD)))
 }
 
 fn tailwind(workspace: &Workspace, parts: &Parts, input: &Path) -> Result<Vec<u8>> {
@@ -217,12 +169,7 @@ fn style_key(workspace: &Workspace) -> Result<String> {
     let mut parts = vec![npm_lock(workspace)?];
     for folder in ["style", "app/src"] {
         for file in files_below(&workspace.root.join(folder))? {
-            parts.push(
-                file.strip_prefix(&workspace.root)?
-                    .to_string_lossy()
-                    .into_owned()
-                    .into_bytes(),
-            );
+            parts.push(file.strip_prefix(&workspace.root)?.to_string_lossy().into_owned().into_bytes());
             parts.push(fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
         }
     }
@@ -292,12 +239,7 @@ impl Parts {
     fn tidy(&self) -> Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry
-                .metadata()?
-                .modified()?
-                .elapsed()
-                .is_ok_and(|age| age > KEEP)
-            {
+            if entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > KEEP) {
                 fs::remove_dir_all(entry.path())?;
             }
         }
@@ -323,10 +265,7 @@ not json
     #[test]
     fn a_part_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace {
-            root: folder.path().into(),
-            target: folder.path().into(),
-        };
+        let workspace = Workspace { root: folder.path().into(), target: folder.path().into() };
         let parts = Parts::open(&workspace).unwrap();
         let first = parts.get("css", "k", || Ok(b"body{}".repeat(99))).unwrap();
         let second = parts.get("css", "k", || bail!("made twice")).unwrap();

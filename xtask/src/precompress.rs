@@ -27,12 +27,7 @@ fn smaller(compressed: Vec<u8>, raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn brotli(raw: &[u8]) -> Result<Vec<u8>> {
-    let parameters = brotli::enc::BrotliEncoderParams {
-        quality: 11,
-        lgwin: 24,
-        size_hint: raw.len(),
-        ..Default::default()
-    };
+    let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 24, size_hint: raw.len(), ..Default::default() };
     let mut compressed = Vec::new();
     brotli::BrotliCompress(&mut &raw[..], &mut compressed, &parameters).context("brotli failed")?;
     Ok(compressed)
@@ -57,9 +52,7 @@ mod tests {
         brotli::BrotliDecompress(&mut forms.brotli.unwrap().as_slice(), &mut back).unwrap();
         assert_eq!(back, raw);
         back.clear();
-        flate2::read::GzDecoder::new(forms.gzip.unwrap().as_slice())
-            .read_to_end(&mut back)
-            .unwrap();
+        flate2::read::GzDecoder::new(forms.gzip.unwrap().as_slice()).read_to_end(&mut back).unwrap();
         assert_eq!(back, raw);
     }
 

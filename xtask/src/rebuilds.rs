@@ -17,22 +17,11 @@ type Features = BTreeMap<String, BTreeSet<String>>;
 /// `cargo xtask rebuilds`.
 pub fn check() -> Result<()> {
     let server = features(&["-p", "gatehouse-server", "-e", "normal,build"])?;
-    if !server
-        .keys()
-        .any(|package| package.starts_with(&format!("{COSTLY} ")))
-    {
+    if !server.keys().any(|package| package.starts_with(&format!("{COSTLY} "))) {
         println!("rebuilds: NOT CHECKED: the server does not use {COSTLY}");
         return Ok(());
     }
-    let tests = features(&[
-        "--workspace",
-        "--exclude",
-        "frontend",
-        "--exclude",
-        "xtask",
-        "-e",
-        "normal,build,dev",
-    ])?;
+    let tests = features(&["--workspace", "--exclude", "frontend", "--exclude", "xtask", "-e", "normal,build,dev"])?;
     let below = features(&["-p", COSTLY, "-e", "normal,build"])?;
     let differing = differing(&below, &server, &tests);
     if !differing.is_empty() {
@@ -59,10 +48,7 @@ fn parse(tree: &str) -> Features {
         // A package that was listed before is marked (*), after its features.
         let line = line.strip_suffix(" (*)").unwrap_or(line);
         if let Some((package, set)) = line.split_once('\t') {
-            features
-                .entry(package.trim().to_owned())
-                .or_default()
-                .insert(set.trim().to_owned());
+            features.entry(package.trim().to_owned()).or_default().insert(set.trim().to_owned());
         }
     }
     features
@@ -77,15 +63,8 @@ fn differing(below: &Features, server: &Features, tests: &Features) -> Vec<Strin
         };
         for set in tests.difference(server) {
             let known: BTreeSet<&str> = server.iter().flat_map(|set| set.split(',')).collect();
-            let more: Vec<&str> = set
-                .split(',')
-                .filter(|feature| !known.contains(feature))
-                .collect();
-            let what = if more.is_empty() {
-                format!("another choice of features: {set}")
-            } else {
-                more.join(", ")
-            };
+            let more: Vec<&str> = set.split(',').filter(|feature| !known.contains(feature)).collect();
+            let what = if more.is_empty() { format!("another choice of features: {set}") } else { more.join(", ") };
             lines.push(format!("{package}: {what}"));
         }
     }
@@ -103,9 +82,6 @@ mod tests {
         assert!(differing(&below, &server, &parse("tokio v1.50.0\tnet,rt (*)\n")).is_empty());
         let tests = parse("tokio v1.50.0\tnet,rt,test-util\nserde v1.0.0\tstd,rc\n");
         // serde differs too, but is not below surrealdb in this tree.
-        assert_eq!(
-            differing(&below, &server, &tests),
-            ["tokio v1.50.0: test-util"]
-        );
+        assert_eq!(differing(&below, &server, &tests), ["tokio v1.50.0: test-util"]);
     }
 }

@@ -38,10 +38,7 @@ impl Site {
     /// Adds one part of the bundle (`js`, `wasm` or `css`) under a name made from its content.
     pub fn add_hashed(&mut self, extension: &'static str, content: Forms) {
         let hash = content_hash(&[&content.raw]);
-        self.add(
-            &Path::new("pkg").join(format!("{NAME}.{hash}.{extension}")),
-            content,
-        );
+        self.add(&Path::new("pkg").join(format!("{NAME}.{hash}.{extension}")), content);
         self.hashes.insert(extension, hash);
     }
 
@@ -52,11 +49,7 @@ impl Site {
             path.push(ending);
             PathBuf::from(path)
         };
-        for (ending, bytes) in [
-            ("", Some(content.raw)),
-            (".br", content.brotli),
-            (".gz", content.gzip),
-        ] {
+        for (ending, bytes) in [("", Some(content.raw)), (".br", content.brotli), (".gz", content.gzip)] {
             if let Some(bytes) = bytes {
                 self.files.insert(beside(ending), bytes);
             }
@@ -65,10 +58,7 @@ impl Site {
 
     /// The content of `hash.txt`.
     fn hash_file(&self) -> String {
-        self.hashes
-            .iter()
-            .map(|(extension, hash)| format!("{extension}: {hash}\n"))
-            .collect()
+        self.hashes.iter().map(|(extension, hash)| format!("{extension}: {hash}\n")).collect()
     }
 
     /// Makes `folder` hold exactly these files, and each of `executables` a `hash.txt` that names them.
@@ -80,19 +70,12 @@ impl Site {
             write_if_changed(&folder.join(path), bytes, drafts)?;
         }
         for executables in executables {
-            write_if_changed(
-                &executables.join("hash.txt"),
-                self.hash_file().as_bytes(),
-                drafts,
-            )?;
+            write_if_changed(&executables.join("hash.txt"), self.hash_file().as_bytes(), drafts)?;
         }
         for file in crate::workspace::files_below(folder)? {
-            let stale = file
-                .strip_prefix(folder)
-                .is_ok_and(|path| !self.files.contains_key(path));
+            let stale = file.strip_prefix(folder).is_ok_and(|path| !self.files.contains_key(path));
             if stale {
-                fs::remove_file(&file)
-                    .with_context(|| format!("cannot remove {}", file.display()))?;
+                fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
             }
         }
         Ok(())
@@ -128,14 +111,12 @@ mod tests {
         let mut old = Site::default();
         old.add_hashed("js", forms("old"));
         old.add(Path::new("gone.txt"), forms("gone"));
-        old.write(&site, std::slice::from_ref(&bin), &drafts)
-            .unwrap();
+        old.write(&site, std::slice::from_ref(&bin), &drafts).unwrap();
         let mut new = Site::default();
         new.add_hashed("js", forms("new"));
         new.add_hashed("wasm", forms("code"));
         new.add_hashed("css", forms("style"));
-        new.write(&site, std::slice::from_ref(&bin), &drafts)
-            .unwrap();
+        new.write(&site, std::slice::from_ref(&bin), &drafts).unwrap();
 
         // What leptos does to find the file: each `kind: hash` line of hash.txt becomes a name, and the file is there.
         let hashes = fs::read_to_string(bin.join("hash.txt")).unwrap();

@@ -24,12 +24,8 @@ fn budgets() -> Result<Budgets> {
     let mut tables: toml::Table = toml::from_str(BUDGETS).context("xtask/budgets.toml")?;
     let kinds = ["wasm", "js", "css", "first-load"];
     let budget = |kind: &str| {
-        let table = tables
-            .remove(kind)
-            .with_context(|| format!("xtask/budgets.toml has no [{kind}]"))?;
-        let sizes = table
-            .try_into()
-            .with_context(|| format!("xtask/budgets.toml, [{kind}]"))?;
+        let table = tables.remove(kind).with_context(|| format!("xtask/budgets.toml has no [{kind}]"))?;
+        let sizes = table.try_into().with_context(|| format!("xtask/budgets.toml, [{kind}]"))?;
         Ok((kind.to_owned(), sizes))
     };
     kinds.into_iter().map(budget).collect()
@@ -43,10 +39,7 @@ pub fn check() -> Result<()> {
     let (table, over) = compare(&budgets, &sizes)?;
     print!("{table}");
     if !over.is_empty() {
-        bail!(
-            "over budget:\n  {}\nMake it smaller, or say in xtask/budgets.toml why it must be bigger.",
-            over.join("\n  ")
-        );
+        bail!("over budget:\n  {}\nMake it smaller, or say in xtask/budgets.toml why it must be bigger.", over.join("\n  "));
     }
     println!("sizes: everything within xtask/budgets.toml");
     Ok(())
@@ -66,53 +59,35 @@ fn measure(site: &Path) -> Result<BTreeMap<String, Sizes<u64>>> {
         let gzip = length(Path::new(&format!("{name}.gz"))).unwrap_or(raw);
         let brotli = length(Path::new(&format!("{name}.br"))).unwrap_or(raw);
         let kind = if file.starts_with(site.join("pkg")) {
-            file.extension()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
+            file.extension().unwrap_or_default().to_string_lossy().into_owned()
         } else {
             "public".to_owned()
         };
         for kind in [kind, "first-load".to_owned()] {
             let sum = sizes.entry(kind).or_default();
-            *sum = Sizes {
-                raw: sum.raw + raw,
-                gzip: sum.gzip + gzip,
-                brotli: sum.brotli + brotli,
-            };
+            *sum = Sizes { raw: sum.raw + raw, gzip: sum.gzip + gzip, brotli: sum.brotli + brotli };
         }
     }
     Ok(sizes)
 }
 
 /// The table to show, and a line for each budget that does not hold.
-fn compare(
-    budgets: &Budgets,
-    sizes: &BTreeMap<String, Sizes<u64>>,
-) -> Result<(String, Vec<String>)> {
+fn compare(budgets: &Budgets, sizes: &BTreeMap<String, Sizes<u64>>) -> Result<(String, Vec<String>)> {
     let mut over = Vec::new();
-    let mut table = format!(
-        "{:12}{:>22}{:>22}{:>22}\n",
-        "bytes", "raw", "gzip", "brotli"
-    );
+    let mut table = format!("{:12}{:>22}{:>22}{:>22}\n", "bytes", "raw", "gzip", "brotli");
     for (kind, budget) in budgets {
         let Some(size) = sizes.get(kind) else {
             bail!("there is no {kind} file to measure: run `cargo xtask browser` first");
         };
         write!(table, "{kind:12}")?;
-        for (form, size, budget) in [
-            ("raw", size.raw, budget.raw),
-            ("gzip", size.gzip, budget.gzip),
-            ("brotli", size.brotli, budget.brotli),
-        ] {
+        for (form, size, budget) in
+            [("raw", size.raw, budget.raw), ("gzip", size.gzip, budget.gzip), ("brotli", size.brotli, budget.brotli)]
+        {
             let cell = budget.map_or(format!("{size}"), |budget| format!("{size} of {budget}"));
             write!(table, "{cell:>22}")?;
             if budget.is_some_and(|budget| size > budget) {
                 let budget = budget.unwrap_or_default();
-                over.push(format!(
-                    "{kind}, {form}: {size} bytes, {} more than the {budget} allowed",
-                    size - budget
-                ));
+                over.push(format!("{kind}, {form}: {size} bytes, {} more than the {budget} allowed", size - budget));
             }
         }
         table.push('\n');
@@ -143,10 +118,7 @@ mod tests {
         assert!(table.contains("10 of 10") && table.contains("999"));
         let (_, over) = compare(&budgets, &measured(sizes(10, 0, 6))).unwrap();
         assert_eq!(over, ["wasm, brotli: 6 bytes, 1 more than the 5 allowed"]);
-        assert!(
-            compare(&budgets, &BTreeMap::new()).is_err(),
-            "nothing built is not within budget"
-        );
+        assert!(compare(&budgets, &BTreeMap::new()).is_err(), "nothing built is not within budget");
     }
 
     #[test]
@@ -154,12 +126,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path();
         fs::create_dir(site.join("pkg")).unwrap();
-        for (name, length) in [
-            ("pkg/a.js", 10),
-            ("pkg/a.js.br", 4),
-            ("pkg/a.js.gz", 5),
-            ("icon.png", 7),
-        ] {
+        for (name, length) in [("pkg/a.js", 10), ("pkg/a.js.br", 4), ("pkg/a.js.gz", 5), ("icon.png", 7)] {
             fs::write(site.join(name), vec![0; length]).unwrap();
         }
         let measured = measure(site).unwrap();

@@ -20,16 +20,9 @@ impl Workspace {
     /// Asks cargo, so that `CARGO_TARGET_DIR` and `.cargo/config.toml` mean here what they mean to cargo.
     pub fn find() -> Result<Self> {
         let metadata = metadata(&["--no-deps"])?;
-        let folder = |key: &str| {
-            metadata[key]
-                .as_str()
-                .map(PathBuf::from)
-                .with_context(|| format!("`cargo metadata` names no {key}"))
-        };
-        Ok(Self {
-            root: folder("workspace_root")?,
-            target: folder("target_directory")?,
-        })
+        let folder =
+            |key: &str| metadata[key].as_str().map(PathBuf::from).with_context(|| format!("`cargo metadata` names no {key}"));
+        Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")? })
     }
 
     /// What the server serves as static files.
@@ -49,11 +42,7 @@ impl Workspace {
 
 /// `cargo metadata` as JSON.
 pub fn metadata(arguments: &[&str]) -> Result<Value> {
-    let text = output(
-        cargo()
-            .args(["metadata", "--format-version", "1"])
-            .args(arguments),
-    )?;
+    let text = output(cargo().args(["metadata", "--format-version", "1"]).args(arguments))?;
     serde_json::from_slice(&text).context("`cargo metadata` answered something that is not JSON")
 }
 
@@ -73,10 +62,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and takes what it prints; what it complains of goes where our complaints go.
 pub fn output(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .with_context(|| cannot_start(command))?;
+    let output = command.stderr(std::process::Stdio::inherit()).output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
         bail!("`{}` ended with {}", line(command), output.status);
     }
@@ -88,9 +74,7 @@ fn cannot_start(command: &Command) -> String {
 }
 
 fn line(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program());
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let mut line = program.to_string_lossy().into_owned();
     for argument in command.get_args() {
         line.push(' ');
@@ -114,11 +98,7 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
         };
         for entry in entries {
             let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                files.push(path)
-            }
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
     files.sort();

@@ -47,7 +47,10 @@ impl FormResult {
         if error == AppError::Unauthorized {
             return Self::to("/sign-in");
         }
-        Self::Page { status: error.status(), outcome: Box::new(FormOutcome { values, error: Some(error), ..FormOutcome::default() }) }
+        Self::Page {
+            status: error.status(),
+            outcome: Box::new(FormOutcome { values, error: Some(error), ..FormOutcome::default() }),
+        }
     }
 }
 

@@ -97,7 +97,11 @@ impl Email {
             return Err(format!("Use at most {} characters.", Self::MAX));
         }
         let Some((local, domain)) = text.rsplit_once('@') else { return Err(EXPECTED.into()) };
-        if local.is_empty() || local.len() > 64 || local.contains(['@', '<', '>', ',', ';', '"', '\\']) || HostName::parse(domain).is_err() {
+        if local.is_empty()
+            || local.len() > 64
+            || local.contains(['@', '<', '>', ',', ';', '"', '\\'])
+            || HostName::parse(domain).is_err()
+        {
             return Err(EXPECTED.into());
         }
         Ok(Self(text))

@@ -38,7 +38,9 @@ impl BypassRule {
         let port = port.map(Port::parse).transpose().map_err(|why| problem(&why))?;
         let pattern = if host == "*" {
             if port.is_none() {
-                return Err(problem("this would send everything past the proxy; add a port (*:8080), or choose No Proxy instead."));
+                return Err(problem(
+                    "this would send everything past the proxy; add a port (*:8080), or choose No Proxy instead.",
+                ));
             }
             Pattern::Any
         } else if let Some(suffix) = host.strip_prefix("*.").or_else(|| host.strip_prefix('.')) {
@@ -138,7 +140,9 @@ impl Bypass {
                 rules.push(rule);
             }
             if rules.len() > MAX_RULES {
-                return Err(format!("Use at most {MAX_RULES} entries: a suffix (*.example.com) or a network (10.0.0.0/8) covers many."));
+                return Err(format!(
+                    "Use at most {MAX_RULES} entries: a suffix (*.example.com) or a network (10.0.0.0/8) covers many."
+                ));
             }
         }
         Ok(Self(rules))
@@ -208,7 +212,9 @@ mod tests {
 
     #[test]
     fn wrong_entries_are_named() {
-        for bad in ["*", "a*b.example", "*.10.0.0.0", "10.0.0.0/33", "host:0", "host:65536", "http://x", "[::1", "*.*.example", "a b/"] {
+        for bad in
+            ["*", "a*b.example", "*.10.0.0.0", "10.0.0.0/33", "host:0", "host:65536", "http://x", "[::1", "*.*.example", "a b/"]
+        {
             let error = BypassRule::parse(bad).expect_err(bad);
             assert!(error.contains(bad), "{error}");
         }

@@ -182,11 +182,13 @@ mod tests {
 
     #[test]
     fn a_url_is_read_and_what_is_wrong_is_named() {
-        let query = ProxyQuery::from_pairs([("q", " corp "), ("sort", "-created_at"), ("authentication", "basic"), ("scheme", "")])
-            .expect("right");
+        let query =
+            ProxyQuery::from_pairs([("q", " corp "), ("sort", "-created_at"), ("authentication", "basic"), ("scheme", "")])
+                .expect("right");
         assert_eq!((query.q.as_str(), query.sort.to_string().as_str()), ("corp", "-created_at"));
         assert!(query.is_filtered());
-        let errors = ProxyQuery::from_pairs([("sort", "size"), ("limit", "201"), ("is_default", "1"), ("colour", "red")]).expect_err("wrong");
+        let errors = ProxyQuery::from_pairs([("sort", "size"), ("limit", "201"), ("is_default", "1"), ("colour", "red")])
+            .expect_err("wrong");
         assert_eq!(errors.0.len(), 4);
     }
 }

@@ -116,7 +116,10 @@ impl Username {
             return Err(format!("Use at most {} bytes; this has {}.", Self::MAX, text.len()));
         }
         if !scheme.is_socks() && text.contains(':') {
-            return Err("A user name for Basic can't contain a colon (RFC 7617): the proxy would take what follows for the password.".into());
+            return Err(
+                "A user name for Basic can't contain a colon (RFC 7617): the proxy would take what follows for the password."
+                    .into(),
+            );
         }
         Ok(Self(text.to_string()))
     }
@@ -459,16 +462,20 @@ impl ProxyForm {
             }
         }
         let bypass = errors.check("bypass", Bypass::parse_text(&self.bypass));
-        let ca_pem = if self.ca_pem.trim().is_empty() {
-            Some(None)
-        } else {
-            errors.check("ca_pem", CaPem::parse(&self.ca_pem)).map(Some)
-        };
+        let ca_pem =
+            if self.ca_pem.trim().is_empty() { Some(None) } else { errors.check("ca_pem", CaPem::parse(&self.ca_pem)).map(Some) };
         let timeout = errors.check("timeout_s", Timeout::parse(&self.timeout_s));
         match (name, host, port, scheme, authentication, bypass, ca_pem, timeout) {
-            (Some(name), Some(host), Some(port), Some(scheme), Some(authentication), Some(bypass), Some(ca_pem), Some(timeout))
-                if errors.is_empty() =>
-            {
+            (
+                Some(name),
+                Some(host),
+                Some(port),
+                Some(scheme),
+                Some(authentication),
+                Some(bypass),
+                Some(ca_pem),
+                Some(timeout),
+            ) if errors.is_empty() => {
                 Ok(ProxyValues { name, host, port, scheme, authentication, username, bypass, ca_pem, timeout })
             }
             _ => Err(errors),
@@ -500,7 +507,9 @@ impl ProxyForm {
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (host, port) = match authority.rfind(':') {
-            Some(at) if !authority[at..].contains(']') && authority.matches(':').count() == 1 || authority[..at].ends_with(']') => {
+            Some(at)
+                if !authority[at..].contains(']') && authority.matches(':').count() == 1 || authority[..at].ends_with(']') =>
+            {
                 (&authority[..at], Some(&authority[at + 1..]))
             }
             _ => (authority, None),

@@ -75,11 +75,7 @@ impl TestTarget {
     /// Host and port as they stand in a `Host` field: the port only when it is not the scheme's own.
     #[must_use]
     pub fn host_field(&self) -> String {
-        if self.port.get() == if self.tls { 443 } else { 80 } {
-            self.host.for_authority()
-        } else {
-            self.authority()
-        }
+        if self.port.get() == if self.tls { 443 } else { 80 } { self.host.for_authority() } else { self.authority() }
     }
 
     /// Host and port, always both: the target of CONNECT.
@@ -114,7 +110,9 @@ mod tests {
         ] {
             assert_eq!(TestTarget::parse(typed).map(|t| t.to_string()), Ok(expected.into()), "{typed}");
         }
-        for bad in ["", "ftp://example.com", "https://", "https://u:p@example.com", "https://example.com:0", "https://exa mple.com"] {
+        for bad in
+            ["", "ftp://example.com", "https://", "https://u:p@example.com", "https://example.com:0", "https://exa mple.com"]
+        {
             assert!(TestTarget::parse(bad).is_err(), "{bad}");
         }
     }

@@ -3,7 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use gatehouse_domain::{
-    AppError, CompanyName, Email, FieldErrors, NewPassword, PersonName, Role, Secret, SessionView, Timestamp, TokenName, TokenView,
+    AppError, CompanyName, Email, FieldErrors, NewPassword, PersonName, Role, Secret, SessionView, Timestamp, TokenName,
+    TokenView,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -186,7 +187,9 @@ impl Platform {
         let default_name = email.split('@').next().unwrap_or_default();
         let person_name = errors.check("name", PersonName::parse(name.unwrap_or(default_name)));
         let password = errors.check("password", NewPassword::parse(password));
-        let (Some(email), Some(person_name), Some(password)) = (parsed_email, person_name, password) else { return Err(errors.into()) };
+        let (Some(email), Some(person_name), Some(password)) = (parsed_email, person_name, password) else {
+            return Err(errors.into());
+        };
         if !errors.is_empty() {
             return Err(errors.into());
         }
@@ -194,7 +197,9 @@ impl Platform {
         let existing = match &company {
             Some(wanted) => companies.iter().find(|(_, name)| name.key() == wanted.key()),
             None if companies.len() == 1 => companies.first(),
-            None if companies.is_empty() => return Err(AppError::invalid("company", "There is no company yet: say its name with --company.")),
+            None if companies.is_empty() => {
+                return Err(AppError::invalid("company", "There is no company yet: say its name with --company."));
+            }
             None => return Err(AppError::invalid("company", "There are several companies: say which with --company.")),
         };
         let (id, company_name) = match (existing, company) {
@@ -209,7 +214,9 @@ impl Platform {
                     let only = &companies[0].1;
                     return Err(AppError::invalid(
                         "company",
-                        format!("This is the on-premise edition, which has one company ('{only}'). Leave --company out, or use the cloud edition."),
+                        format!(
+                            "This is the on-premise edition, which has one company ('{only}'). Leave --company out, or use the cloud edition."
+                        ),
                     ));
                 }
                 let id = CompanyId::new();
@@ -224,7 +231,13 @@ impl Platform {
             StoreError::NameTaken => AppError::invalid("email", "Somebody with this e-mail address exists already."),
             error => store_error(error),
         })?;
-        Ok(SessionView { name: person_name.to_string(), email: email.to_string(), company: company_name.to_string(), role, expires_at: None })
+        Ok(SessionView {
+            name: person_name.to_string(),
+            email: email.to_string(),
+            company: company_name.to_string(),
+            role,
+            expires_at: None,
+        })
     }
 
     async fn session_view_of(&self, email: &Email) -> Result<SessionView, AppError> {

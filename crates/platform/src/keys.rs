@@ -202,7 +202,9 @@ impl KeyRing {
     /// [`KeyError::DoesNotOpen`].
     pub fn open(&self, sealed: &Sealed, binding: &str) -> Result<Secret, KeyError> {
         let mut parts = sealed.0.splitn(3, '.');
-        let (Some("v1"), Some(id), Some(data)) = (parts.next(), parts.next(), parts.next()) else { return Err(KeyError::DoesNotOpen) };
+        let (Some("v1"), Some(id), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(KeyError::DoesNotOpen);
+        };
         let find = |keys: Vec<Key>| keys.into_iter().find(|k| k.id == id);
         let key = match find(self.get()) {
             Some(key) => key,

@@ -73,7 +73,9 @@ pub(crate) fn store_error(error: StoreError) -> AppError {
         StoreError::NotFound => AppError::NotFound,
         StoreError::InUse(users) => AppError::InUse(users),
         StoreError::Changed(version) => AppError::Changed { version },
-        StoreError::BadCursor => AppError::invalid("cursor", "Use the value of 'next' from the page before, with the same sort order."),
+        StoreError::BadCursor => {
+            AppError::invalid("cursor", "Use the value of 'next' from the page before, with the same sort order.")
+        }
         StoreError::Unavailable(error) => {
             tracing::warn!(%error, "the database does not answer");
             AppError::Unavailable

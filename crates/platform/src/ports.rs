@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    CompanyName, Email, LastTest, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, TestEvent, TestReport, TestTarget, Timestamp,
-    TokenName, UsedBy,
+    CompanyName, Email, LastTest, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, TestEvent, TestReport, TestTarget,
+    Timestamp, TokenName, UsedBy,
 };
 use tokio::sync::mpsc;
 
@@ -96,14 +96,17 @@ pub trait ProxyStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::NameTaken`], [`StoreError::KeyChanged`].
-    async fn create_proxy(&self, company: CompanyId, id: ProxyId, write: &ProxyWrite, now: Timestamp) -> StoreResult<ProxyRecord>;
+    async fn create_proxy(&self, company: CompanyId, id: ProxyId, write: &ProxyWrite, now: Timestamp)
+    -> StoreResult<ProxyRecord>;
 
     /// Replaces what was entered if the version still is `version`.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Changed`], [`StoreError::NameTaken`], [`StoreError::KeyChanged`], and
     /// [`StoreError::InUse`] when it would take away a default that somebody uses.
-    async fn replace_proxy(&self, company: CompanyId, id: ProxyId, version: u64, write: &ProxyWrite, now: Timestamp) -> StoreResult<ProxyRecord>;
+    async fn replace_proxy(
+        &self, company: CompanyId, id: ProxyId, version: u64, write: &ProxyWrite, now: Timestamp,
+    ) -> StoreResult<ProxyRecord>;
 
     /// Deletes one. With `version`, only if it still has that one.
     ///
@@ -122,7 +125,9 @@ pub trait ProxyStore: Send + Sync {
 
     /// Takes one of `limit` places for a running test of this company, or says when to come back. A place that was not
     /// given back is free again after `lease`.
-    async fn take_test_slot(&self, company: CompanyId, limit: u8, lease: Duration, now: Timestamp) -> StoreResult<Result<TestSlot, Duration>>;
+    async fn take_test_slot(
+        &self, company: CompanyId, limit: u8, lease: Duration, now: Timestamp,
+    ) -> StoreResult<Result<TestSlot, Duration>>;
 
     /// Gives a place back.
     async fn release_test_slot(&self, slot: &TestSlot) -> StoreResult<()>;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gatehouse_domain::{
-    AppError, Authentication, LastTest, Page, ProxyForm, ProxyQuery, ProxyValues, ProxyView, Secret, SecretInput, TestEvent, TestReport,
-    TestTarget,
+    AppError, Authentication, LastTest, Page, ProxyForm, ProxyQuery, ProxyValues, ProxyView, Secret, SecretInput, TestEvent,
+    TestReport, TestTarget,
 };
 use tokio::sync::mpsc;
 
@@ -71,7 +71,9 @@ impl Platform {
     ///
     /// # Errors
     /// [`AppError::Invalid`], [`AppError::NameTaken`], [`AppError::Changed`], [`AppError::NotFound`], [`AppError::InUse`].
-    pub async fn replace_proxy(&self, actor: &Actor, id: &str, version: Option<u64>, form: &ProxyForm) -> Result<ProxyView, AppError> {
+    pub async fn replace_proxy(
+        &self, actor: &Actor, id: &str, version: Option<u64>, form: &ProxyForm,
+    ) -> Result<ProxyView, AppError> {
         actor.may_change()?;
         let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
         for _ in 0..ATTEMPTS {
@@ -85,7 +87,10 @@ impl Platform {
             let password = match (values.authentication, &form.password) {
                 (Authentication::Transparent, _) | (_, SecretInput::Clear) => None,
                 (_, SecretInput::Set(password)) => Some(self.seal(password, actor.company, id, &values)?),
-                (_, SecretInput::Keep) => self.kept(&current, &values)?.map(|sealed| self.rebind(actor.company, &current, &values, sealed)).transpose()?,
+                (_, SecretInput::Keep) => self
+                    .kept(&current, &values)?
+                    .map(|sealed| self.rebind(actor.company, &current, &values, sealed))
+                    .transpose()?,
             };
             let write = ProxyWrite { values, password, is_default: form.is_default };
             match self.proxies.replace_proxy(actor.company, id, current.version, &write, now()).await {
@@ -107,7 +112,8 @@ impl Platform {
         let original = self.proxy(actor, id).await?;
         let mut form = ProxyForm { is_default: false, ..original.to_form() };
         if original.has_password {
-            let record = self.proxies.proxy(actor.company, ProxyId::parse(id).ok_or(AppError::NotFound)?).await.map_err(store_error)?;
+            let record =
+                self.proxies.proxy(actor.company, ProxyId::parse(id).ok_or(AppError::NotFound)?).await.map_err(store_error)?;
             form.password = self.open_password(actor.company, &record)?.map_or(SecretInput::Clear, SecretInput::Set);
         } else {
             form.password = SecretInput::Clear;
@@ -209,10 +215,11 @@ impl Platform {
     ) -> Result<TestReport, AppError> {
         // Longer than the test can take: what a process that died leaves behind is free again soon.
         let lease = Duration::from_secs(u64::from(subject.values.timeout.seconds()) + 30);
-        let slot = match self.proxies.take_test_slot(actor.company, self.config.test_limit, lease, now()).await.map_err(store_error)? {
-            Ok(slot) => slot,
-            Err(wait) => return Err(AppError::TooManyTests { retry_after_s: wait.as_secs().clamp(1, 10) }),
-        };
+        let slot =
+            match self.proxies.take_test_slot(actor.company, self.config.test_limit, lease, now()).await.map_err(store_error)? {
+                Ok(slot) => slot,
+                Err(wait) => return Err(AppError::TooManyTests { retry_after_s: wait.as_secs().clamp(1, 10) }),
+            };
         let guard = SlotGuard { platform: self.clone(), slot: Some(slot) };
         let report = self.tester.test(&subject, target, events).await;
         guard.release().await;
@@ -246,7 +253,9 @@ impl Platform {
     }
 
     /// A kept password is sealed anew when the key was rotated since it was written, so that it never falls behind.
-    fn rebind(&self, company: CompanyId, current: &ProxyRecord, values: &ProxyValues, sealed: Sealed) -> Result<Sealed, AppError> {
+    fn rebind(
+        &self, company: CompanyId, current: &ProxyRecord, values: &ProxyValues, sealed: Sealed,
+    ) -> Result<Sealed, AppError> {
         if sealed.key_id() == self.keys.key_id() {
             return Ok(sealed);
         }
@@ -266,7 +275,11 @@ impl Platform {
     /// Somebody rotated the key: take up the new one.
     async fn follow_key(&self) -> Result<(), AppError> {
         let id = self.key_store.key_id().await.map_err(store_error)?.unwrap_or_default();
-        if self.keys.select(&id) { Ok(()) } else { Err(internal(format!("the key {id} that seals this database is not in {}", self.keys.path().display()))) }
+        if self.keys.select(&id) {
+            Ok(())
+        } else {
+            Err(internal(format!("the key {id} that seals this database is not in {}", self.keys.path().display())))
+        }
     }
 
     /// Makes a new key and seals everything under it. Whatever cuts it off, running it again finishes it. Returns how many

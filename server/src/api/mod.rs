@@ -124,7 +124,9 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(Value::Object(serde_json::Map::new())));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| HttpError(AppError::Malformed(format!("The body is not JSON: {error}."))))
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| HttpError(AppError::Malformed(format!("The body is not JSON: {error}."))))
     }
 }
 
@@ -171,7 +173,10 @@ mod tests {
             std::fs::write(path, &now).expect("written");
         }
         let golden = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(golden == now, "docs/api/openapi.json is not what the code says; run this test with UPDATE_GOLDEN=1 and look at the difference");
+        assert!(
+            golden == now,
+            "docs/api/openapi.json is not what the code says; run this test with UPDATE_GOLDEN=1 and look at the difference"
+        );
     }
 
     /// A client generator needs names for operations, and every operation says who may call it and what can go wrong.

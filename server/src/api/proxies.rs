@@ -111,7 +111,9 @@ pub struct ListParams {
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn list(State(state): State<AppState>, SignedIn(actor): SignedIn, RawQuery(query): RawQuery) -> Result<Json<Page<ProxyView>>, HttpError> {
+pub async fn list(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, RawQuery(query): RawQuery,
+) -> Result<Json<Page<ProxyView>>, HttpError> {
     let pairs = crate::form_posts::parse_form(query.unwrap_or_default().as_bytes());
     let query = ProxyQuery::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))).map_err(AppError::from)?;
     Ok(Json(state.platform.list_proxies(&actor, &query).await?))
@@ -130,7 +132,9 @@ pub async fn list(State(state): State<AppState>, SignedIn(actor): SignedIn, RawQ
         (status = 422, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn create(State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody) -> Result<Response, HttpError> {
+pub async fn create(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
+) -> Result<Response, HttpError> {
     actor.may_change()?;
     let form = ProxyForm::from_json(&body).map_err(AppError::from)?;
     let view = state.platform.create_proxy(&actor, &form).await?;
@@ -146,7 +150,9 @@ pub async fn create(State(state): State<AppState>, SignedIn(actor): SignedIn, Js
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>) -> Result<Response, HttpError> {
+pub async fn get(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+) -> Result<Response, HttpError> {
     Ok(with_etag(StatusCode::OK, state.platform.proxy(&actor, &id).await?))
 }
 
@@ -167,7 +173,8 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, Path(
     )
 )]
 pub async fn replace(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap, JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
     actor.may_change()?;
     // What does not exist is not found, whatever the body says.
@@ -205,7 +212,9 @@ pub async fn delete(
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn make_default(State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>) -> Result<Response, HttpError> {
+pub async fn make_default(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+) -> Result<Response, HttpError> {
     Ok(with_etag(StatusCode::OK, state.platform.make_default_proxy(&actor, &id).await?))
 }
 
@@ -219,7 +228,9 @@ pub async fn make_default(State(state): State<AppState>, SignedIn(actor): Signed
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn duplicate(State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>) -> Result<Response, HttpError> {
+pub async fn duplicate(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+) -> Result<Response, HttpError> {
     let view = state.platform.duplicate_proxy(&actor, &id).await?;
     Ok(created(view))
 }
@@ -239,9 +250,13 @@ pub async fn duplicate(State(state): State<AppState>, SignedIn(actor): SignedIn,
             headers(("Retry-After" = u64, description = "Seconds to wait"))),
     )
 )]
-pub async fn test_draft(State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody) -> Result<Json<TestReport>, HttpError> {
+pub async fn test_draft(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
+) -> Result<Json<TestReport>, HttpError> {
     actor.may_change()?;
-    let Value::Object(fields) = &body else { return Err(HttpError(AppError::invalid("body", "Send a JSON object with 'proxy'."))) };
+    let Value::Object(fields) = &body else {
+        return Err(HttpError(AppError::invalid("body", "Send a JSON object with 'proxy'.")));
+    };
     let mut errors = FieldErrors::new();
     let mut target = None;
     let mut form = None;

@@ -51,7 +51,9 @@ pub async fn current(SignedIn(actor): SignedIn) -> Json<SessionView> {
             headers(("Retry-After" = u64, description = "Seconds to wait"))),
     )
 )]
-pub async fn sign_in(State(state): State<AppState>, Extension(visitor): Extension<Visitor>, JsonBody(body): JsonBody) -> Result<Response, HttpError> {
+pub async fn sign_in(
+    State(state): State<AppState>, Extension(visitor): Extension<Visitor>, JsonBody(body): JsonBody,
+) -> Result<Response, HttpError> {
     let mut fields = text_fields(&body, &["email", "password"])?;
     let mut errors = FieldErrors::new();
     let email = fields.remove("email").unwrap_or_default();

@@ -70,7 +70,9 @@ pub async fn create(
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn delete(State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>) -> Result<StatusCode, HttpError> {
+pub async fn delete(
+    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+) -> Result<StatusCode, HttpError> {
     state.platform.delete_token(&actor, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

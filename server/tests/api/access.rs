@@ -25,12 +25,18 @@ fn the_set_up_link_makes_one_administrator_once() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let printed = server.printed();
-    let link = printed.split("/setup/").nth(1).expect("the link is printed").split_whitespace().next().expect("a secret").to_string();
+    let link =
+        printed.split("/setup/").nth(1).expect("the link is printed").split_whitespace().next().expect("a secret").to_string();
     let form = format!("company=Acme&name=Jo&email=jo%40acme.example&password={}", "x".repeat(12));
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("origin", server.url.as_str())];
     let wrong = send("POST", &format!("{}/setup/wrong", server.url), &headers, Some(&form));
     assert_ne!(wrong.status, 303);
-    let short = send("POST", &format!("{}/setup/{link}", server.url), &headers, Some("company=Acme&name=Jo&email=jo%40acme.example&password=short"));
+    let short = send(
+        "POST",
+        &format!("{}/setup/{link}", server.url),
+        &headers,
+        Some("company=Acme&name=Jo&email=jo%40acme.example&password=short"),
+    );
     assert_eq!(short.status, 422);
     assert!(short.text.contains("at least 8 characters") && short.text.contains("jo@acme.example"), "what was typed stays");
     let right = send("POST", &format!("{}/setup/{link}", server.url), &headers, Some(&form));
@@ -65,7 +71,8 @@ fn a_session_comes_in_a_careful_cookie_and_ends() {
 fn wrong_credentials_tell_nothing_and_are_throttled() {
     let server = Start::new().start();
     let url = format!("{}/api/v1/sessions", server.url);
-    let attempt = |email: &str, password: &str| send("POST", &url, &[], Some(&json!({"email": email, "password": password}).to_string()));
+    let attempt =
+        |email: &str, password: &str| send("POST", &url, &[], Some(&json!({"email": email, "password": password}).to_string()));
     assert_eq!(attempt("", "").expect(422)["fields"].as_object().map(|f| f.len()), Some(2));
     let (known, unknown) = (attempt(EMAIL, "wrong"), attempt("nobody@example.com", "wrong"));
     assert_eq!((known.status, known.text), (401, unknown.text));
@@ -96,7 +103,13 @@ fn fifty_attempts_at_once_do_not_slip_past_the_throttle() {
 fn other_sites_change_nothing() {
     let server = Start::new().start();
     let url = format!("{}/api/v1/proxies", server.url);
-    let cookie = send("POST", &format!("{}/api/v1/sessions", server.url), &[], Some(&json!({"email": EMAIL, "password": PASSWORD}).to_string())).cookie();
+    let cookie = send(
+        "POST",
+        &format!("{}/api/v1/sessions", server.url),
+        &[],
+        Some(&json!({"email": EMAIL, "password": PASSWORD}).to_string()),
+    )
+    .cookie();
     let body = json!({"name": "A", "host": "h", "port": 1}).to_string();
     for headers in [
         vec![("origin", "http://evil.example")],
@@ -119,12 +132,16 @@ fn a_token_is_shown_once_and_stops_when_deleted() {
     let server = Start::new().start();
     let made = server.post("/api/v1/tokens", &json!({"name": "backup script"})).expect(201);
     let token = made["token"].as_str().expect("a token").to_string();
-    let use_it = || send("GET", &format!("{}/api/v1/proxies", server.url), &[("authorization", &format!("Bearer {token}"))], None);
+    let use_it =
+        || send("GET", &format!("{}/api/v1/proxies", server.url), &[("authorization", &format!("Bearer {token}"))], None);
     assert_eq!(use_it().status, 200);
     let list = server.get("/api/v1/tokens");
     assert!(!list.text.contains(&token) && list.text.contains("backup script"));
     assert!(!contains(&server.stored_bytes(), token.as_bytes()), "only a hash is stored");
-    assert_eq!(server.post("/api/v1/tokens", &json!({"name": " "})).expect(422)["fields"]["name"].as_str().map(|m| !m.is_empty()), Some(true));
+    assert_eq!(
+        server.post("/api/v1/tokens", &json!({"name": " "})).expect(422)["fields"]["name"].as_str().map(|m| !m.is_empty()),
+        Some(true)
+    );
     let path = format!("/api/v1/tokens/{}", made["id"].as_str().expect("an id"));
     assert_eq!(server.delete(&path).status, 204);
     assert_eq!(use_it().status, 401);

@@ -11,7 +11,8 @@ fn commands_work_beside_a_running_server_and_without_one() {
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
     let again = server.admin_output(&["create", "--email", "Second@example.com", "--password-stdin"], "a long password\n");
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("exists already"));
-    let second = server.admin_output(&["create", "--email", "x@example.com", "--password-stdin", "--company", "Another"], "a long password\n");
+    let second = server
+        .admin_output(&["create", "--email", "x@example.com", "--password-stdin", "--company", "Another"], "a long password\n");
     assert!(!second.status.success() && String::from_utf8_lossy(&second.stderr).contains("on-premise"), "one company on-premise");
     let nobody = server.admin_output(&["token", "--email", "nobody@example.com"], "");
     assert!(!nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("nobody with this e-mail"));
@@ -54,7 +55,10 @@ fn the_key_is_changed_under_a_running_server() {
     server.stop();
     std::fs::write(server.key_file(), before).expect("written");
     let refused = run(program(server.folder.path(), &[]).arg("serve"), "");
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("not the one that this database was made with"));
+    assert!(
+        !refused.status.success()
+            && String::from_utf8_lossy(&refused.stderr).contains("not the one that this database was made with")
+    );
 }
 
 #[test]
@@ -64,7 +68,9 @@ fn a_key_that_is_not_right_is_an_error_in_words_and_harms_nothing() {
     server.stop();
     let key = std::fs::read(server.key_file()).expect("a key");
     let other = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    for (content, word) in [(None, "is missing"), (Some("garbage"), "is not a key"), (Some(""), "is not a key"), (Some(other), "not the one")] {
+    for (content, word) in
+        [(None, "is missing"), (Some("garbage"), "is not a key"), (Some(""), "is not a key"), (Some(other), "not the one")]
+    {
         match content {
             Some(content) => std::fs::write(server.key_file(), content).expect("written"),
             None => std::fs::remove_file(server.key_file()).expect("removed"),

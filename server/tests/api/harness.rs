@@ -95,7 +95,9 @@ fn launch(folder: Arc<tempfile::TempDir>, env: Vec<(String, String)>) -> Server 
             }
         });
     }
-    let url = url.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("not ready: {}", output.lock().expect("not poisoned")));
+    let url = url
+        .recv_timeout(Duration::from_secs(60))
+        .unwrap_or_else(|_| panic!("not ready: {}", output.lock().expect("not poisoned")));
     Server { folder, url, child, output, env, token: String::new() }
 }
 
@@ -287,7 +289,8 @@ fn answer(mut stream: TcpStream, sink: &Mutex<Vec<String>>) {
     let mut head = Vec::new();
     let mut byte = [0];
     let began = Instant::now();
-    while !head.ends_with(b"\r\n\r\n") && began.elapsed() < Duration::from_secs(5) && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+    while !head.ends_with(b"\r\n\r\n") && began.elapsed() < Duration::from_secs(5) && stream.read(&mut byte).is_ok_and(|n| n == 1)
+    {
         head.push(byte[0]);
     }
     sink.lock().expect("not poisoned").push(String::from_utf8_lossy(&head).into_owned());

@@ -75,8 +75,11 @@ fn a_password_of_null_is_erased_and_a_place_that_changes_asks_for_it_again() {
         assert_eq!((answer.status, answer.code()), (422, "invalid"), "{field}");
         assert!(answer.body["fields"]["password"].is_string(), "{field}: {}", answer.text);
         moved["password"] = json!("pw-two");
-        let tested = server.post("/api/v1/proxies/test", &json!({"proxy": {"id": made["id"], "host": moved["host"], "port": moved["port"],
-            "scheme": moved.get("scheme").unwrap_or(&json!("http")), "authentication": "basic", "username": "jo"}}));
+        let tested = server.post(
+            "/api/v1/proxies/test",
+            &json!({"proxy": {"id": made["id"], "host": moved["host"], "port": moved["port"],
+            "scheme": moved.get("scheme").unwrap_or(&json!("http")), "authentication": "basic", "username": "jo"}}),
+        );
         assert_eq!(tested.status, 422, "{field}: {}", tested.text);
         assert!(tested.body["fields"]["password"].is_string(), "{field}");
     }
@@ -149,14 +152,22 @@ fn bad_input_names_the_field_and_says_what_would_be_right() {
         body[field] = value.clone();
         let answer = server.post("/api/v1/proxies", &body);
         assert_eq!((answer.status, answer.code()), (422, "invalid"), "{field} = {value}: {}", answer.text);
-        let message = answer.body["fields"][field].as_str().unwrap_or_else(|| panic!("{field} = {value} is not named: {}", answer.text));
+        let message =
+            answer.body["fields"][field].as_str().unwrap_or_else(|| panic!("{field} = {value} is not named: {}", answer.text));
         assert!(message.contains(word), "{field} = {value}: {message}");
         assert_eq!(answer.body["fields"].as_object().map(serde_json::Map::len), Some(1), "{}", answer.text);
     }
-    let basic = server.post("/api/v1/proxies", &json!({"name": "A", "host": "h", "port": 1, "authentication": "basic"})).expect(422);
+    let basic =
+        server.post("/api/v1/proxies", &json!({"name": "A", "host": "h", "port": 1, "authentication": "basic"})).expect(422);
     assert!(basic["fields"]["username"].is_string() && basic["fields"]["password"].is_string());
-    for (body, status, code) in [("{", 400, "malformed"), ("[]", 422, "invalid"), ("\"x\"", 422, "invalid"), ("", 422, "invalid")] {
-        let answer = send("POST", &format!("{}/api/v1/proxies", server.url), &[("authorization", &format!("Bearer {}", server.token))], Some(body));
+    for (body, status, code) in [("{", 400, "malformed"), ("[]", 422, "invalid"), ("\"x\"", 422, "invalid"), ("", 422, "invalid")]
+    {
+        let answer = send(
+            "POST",
+            &format!("{}/api/v1/proxies", server.url),
+            &[("authorization", &format!("Bearer {}", server.token))],
+            Some(body),
+        );
         assert_eq!((answer.status, answer.code()), (status, code), "{body}");
     }
     let large = json!({"name": "A", "host": "h", "port": 1, "ca_pem": "x".repeat(1_100_000)});
@@ -168,8 +179,14 @@ fn bad_input_names_the_field_and_says_what_would_be_right() {
 #[test]
 fn addresses_are_shown_as_typed() {
     let server = Start::new().start();
-    for (n, (typed, shown)) in
-        [("bücher.example", "bücher.example"), ("[2001:DB8::1]", "2001:db8::1"), ("2001:db8::2", "2001:db8::2"), ("192.0.2.1", "192.0.2.1")].iter().enumerate()
+    for (n, (typed, shown)) in [
+        ("bücher.example", "bücher.example"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("2001:db8::2", "2001:db8::2"),
+        ("192.0.2.1", "192.0.2.1"),
+    ]
+    .iter()
+    .enumerate()
     {
         let made = server.post("/api/v1/proxies", &json!({"name": format!("p{n}"), "host": typed, "port": 3128})).expect(201);
         assert_eq!(made["host"], *shown);
@@ -209,7 +226,14 @@ fn lists_are_searched_filtered_sorted_and_paged() {
         let unique: std::collections::HashSet<_> = seen.iter().collect();
         assert_eq!((seen.len(), unique.len()), (7, 7), "{sort}: each once");
     }
-    for (query, field) in [("limit=0", "limit"), ("limit=201", "limit"), ("sort=size", "sort"), ("cursor=nonsense", "cursor"), ("colour=red", "colour"), ("is_default=maybe", "is_default")] {
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("sort=size", "sort"),
+        ("cursor=nonsense", "cursor"),
+        ("colour=red", "colour"),
+        ("is_default=maybe", "is_default"),
+    ] {
         let answer = server.get(&format!("/api/v1/proxies?{query}"));
         assert_eq!(answer.status, 422, "{query}");
         assert!(answer.body["fields"][field].is_string(), "{query}: {}", answer.text);
@@ -232,7 +256,12 @@ fn fifty_requests_for_the_default_leave_exactly_one() {
                 let status = if n % 2 == 0 {
                     server.post(&format!("/api/v1/proxies/{id}/default"), &json!({})).status
                 } else {
-                    server.put(&format!("/api/v1/proxies/{id}"), &json!({"name": format!("p{n}"), "host": "h", "port": 1, "is_default": true})).status
+                    server
+                        .put(
+                            &format!("/api/v1/proxies/{id}"),
+                            &json!({"name": format!("p{n}"), "host": "h", "port": 1, "is_default": true}),
+                        )
+                        .status
                 };
                 assert_eq!(status, 200);
             });
@@ -279,21 +308,43 @@ fn a_copy_has_a_name_of_its_own_and_is_not_the_default() {
 fn a_test_reports_all_six_stages_and_is_remembered_for_a_saved_setting() {
     let server = Start::new().start();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-    let report = server.post("/api/v1/proxies/test", &json!({"proxy": {"host": "127.0.0.1", "port": closed}, "target": "https://127.0.0.1:9/"})).expect(200);
-    assert_eq!((&report["ok"], &report["cause"], &report["target"]), (&json!(false), &json!("connection_refused"), &json!("https://127.0.0.1:9/")));
-    let stages: Vec<_> = report["stages"].as_array().expect("stages").iter().map(|s| (s["stage"].as_str().expect("a name"), s["status"].as_str().expect("a status"))).collect();
+    let report = server
+        .post("/api/v1/proxies/test", &json!({"proxy": {"host": "127.0.0.1", "port": closed}, "target": "https://127.0.0.1:9/"}))
+        .expect(200);
+    assert_eq!(
+        (&report["ok"], &report["cause"], &report["target"]),
+        (&json!(false), &json!("connection_refused"), &json!("https://127.0.0.1:9/"))
+    );
+    let stages: Vec<_> = report["stages"]
+        .as_array()
+        .expect("stages")
+        .iter()
+        .map(|s| (s["stage"].as_str().expect("a name"), s["status"].as_str().expect("a status")))
+        .collect();
     assert_eq!(
         stages,
-        [("resolve", "passed"), ("connect", "failed"), ("proxy_tls", "skipped"), ("proxy_handshake", "skipped"), ("target_tls", "skipped"), ("target_http", "skipped")]
+        [
+            ("resolve", "passed"),
+            ("connect", "failed"),
+            ("proxy_tls", "skipped"),
+            ("proxy_handshake", "skipped"),
+            ("target_tls", "skipped"),
+            ("target_http", "skipped")
+        ]
     );
     assert!(report["message"].is_string() && report["hint"].is_string());
 
     let made = server.post("/api/v1/proxies", &json!({"name": "A", "host": "127.0.0.1", "port": closed})).expect(201);
     let path = format!("/api/v1/proxies/{}", made["id"].as_str().expect("an id"));
-    let report = send("POST", &format!("{}{path}/test", server.url), &[("authorization", &format!("Bearer {}", server.token))], None).expect(200);
+    let report =
+        send("POST", &format!("{}{path}/test", server.url), &[("authorization", &format!("Bearer {}", server.token))], None)
+            .expect(200);
     assert_eq!(report["cause"], "connection_refused");
     let read = server.get(&path).expect(200);
-    assert_eq!((&read["last_test"]["ok"], &read["last_test"]["cause"], &read["version"]), (&json!(false), &json!("connection_refused"), &made["version"]));
+    assert_eq!(
+        (&read["last_test"]["ok"], &read["last_test"]["cause"], &read["version"]),
+        (&json!(false), &json!("connection_refused"), &made["version"])
+    );
 
     for (body, field) in [
         (json!({"proxy": {"host": "", "port": 1}}), "host"),
@@ -305,7 +356,15 @@ fn a_test_reports_all_six_stages_and_is_remembered_for_a_saved_setting() {
         assert_eq!(answer.status, 422, "{body}");
         assert!(answer.body["fields"][field].is_string(), "{body}: {}", answer.text);
     }
-    assert_eq!(server.post("/api/v1/proxies/test", &json!({"proxy": {"id": "0198c0de-0000-7000-8000-000000000000", "host": "h", "port": 1}})).status, 404);
+    assert_eq!(
+        server
+            .post(
+                "/api/v1/proxies/test",
+                &json!({"proxy": {"id": "0198c0de-0000-7000-8000-000000000000", "host": "h", "port": 1}})
+            )
+            .status,
+        404
+    );
 }
 
 #[test]
@@ -331,11 +390,16 @@ fn another_company_sees_and_changes_nothing() {
     let server = Start::new().env("GATEHOUSE_EDITION", "cloud").env("GATEHOUSE_SECRET_KEY_FILE", "key").start_with_key();
     let made = server.proxy("Mine");
     let path = format!("/api/v1/proxies/{}", made["id"].as_str().expect("an id"));
-    let created = server.admin_output(&["create", "--email", "eve@other.example", "--password-stdin", "--company", "Other"], "another long password\n");
+    let created = server.admin_output(
+        &["create", "--email", "eve@other.example", "--password-stdin", "--company", "Other"],
+        "another long password\n",
+    );
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
     let token = server.admin(&["token", "--email", "eve@other.example"]);
     let authorization = format!("Bearer {}", token.trim());
-    let call = |method: &str, path: &str, body: &str| send(method, &format!("{}{path}", server.url), &[("authorization", &authorization)], Some(body));
+    let call = |method: &str, path: &str, body: &str| {
+        send(method, &format!("{}{path}", server.url), &[("authorization", &authorization)], Some(body))
+    };
     assert_eq!(call("GET", "/api/v1/proxies", "").expect(200)["items"], json!([]));
     let body = json!({"name": "Theirs", "host": "h", "port": 1}).to_string();
     let own = json!({"proxy": {"id": made["id"], "host": "proxy.example", "port": 3128}}).to_string();
@@ -351,7 +415,11 @@ fn another_company_sees_and_changes_nothing() {
         let answer = call(method, &path, body);
         assert_eq!((answer.status, answer.code()), (404, "not_found"), "{method} {path}: {}", answer.text);
     }
-    assert_eq!(call("POST", "/api/v1/proxies", &json!({"name": "Mine", "host": "h", "port": 1}).to_string()).status, 201, "names are a company's own");
+    assert_eq!(
+        call("POST", "/api/v1/proxies", &json!({"name": "Mine", "host": "h", "port": 1}).to_string()).status,
+        201,
+        "names are a company's own"
+    );
     assert_eq!(server.get(&path).expect(200)["name"], "Mine");
 }
 
@@ -360,13 +428,24 @@ fn an_auditor_looks_and_changes_nothing() {
     let server = Start::new().start();
     let made = server.proxy("A");
     let path = format!("/api/v1/proxies/{}", made["id"].as_str().expect("an id"));
-    let created = server.admin_output(&["create", "--email", "audit@example.com", "--password-stdin", "--role", "auditor"], "another long password\n");
+    let created = server.admin_output(
+        &["create", "--email", "audit@example.com", "--password-stdin", "--role", "auditor"],
+        "another long password\n",
+    );
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
     let authorization = format!("Bearer {}", server.admin(&["token", "--email", "audit@example.com"]).trim());
-    let call = |method: &str, path: &str, body: &str| send(method, &format!("{}{path}", server.url), &[("authorization", &authorization)], Some(body));
+    let call = |method: &str, path: &str, body: &str| {
+        send(method, &format!("{}{path}", server.url), &[("authorization", &authorization)], Some(body))
+    };
     assert_eq!(call("GET", &path, "").status, 200);
     let body = json!({"name": "B", "host": "h", "port": 1}).to_string();
-    for (method, path) in [("POST", "/api/v1/proxies".to_string()), ("PUT", path.clone()), ("DELETE", path.clone()), ("POST", format!("{path}/default")), ("POST", format!("{path}/test"))] {
+    for (method, path) in [
+        ("POST", "/api/v1/proxies".to_string()),
+        ("PUT", path.clone()),
+        ("DELETE", path.clone()),
+        ("POST", format!("{path}/default")),
+        ("POST", format!("{path}/test")),
+    ] {
         let answer = call(method, &path, &body);
         assert_eq!((answer.status, answer.code()), (403, "forbidden"), "{method} {path}");
     }

@@ -38,10 +38,10 @@ fn a_draft_with_a_stored_password_never_reaches_another_host() {
     let made = server
         .post("/api/v1/proxies", &json!({"name": "A", "host": "127.0.0.1", "port": own.port, "authentication": "basic", "username": "jo", "password": SECRET}))
         .expect(201);
-    let draft = |host: &str, port: u16, scheme: &str| {
-        json!({"proxy": {"id": made["id"], "host": host, "port": port, "scheme": scheme, "authentication": "basic", "username": "jo"}, "target": "https://target.invalid/"})
-    };
-    for moved in [draft("127.0.0.1", other.port, "http"), draft("localhost", own.port, "http"), draft("127.0.0.1", own.port, "socks5h")] {
+    let draft = |host: &str, port: u16, scheme: &str| json!({"proxy": {"id": made["id"], "host": host, "port": port, "scheme": scheme, "authentication": "basic", "username": "jo"}, "target": "https://target.invalid/"});
+    for moved in
+        [draft("127.0.0.1", other.port, "http"), draft("localhost", own.port, "http"), draft("127.0.0.1", own.port, "socks5h")]
+    {
         let answer = server.post("/api/v1/proxies/test", &moved);
         assert_eq!(answer.status, 422, "{moved}");
         assert!(answer.body["fields"]["password"].is_string());
@@ -61,7 +61,12 @@ fn the_environment_changes_nothing() {
         start = start.env(name, &url);
     }
     let server = start.env("NO_PROXY", "*").env("no_proxy", "*").start();
-    let report = server.post("/api/v1/proxies/test", &json!({"proxy": {"host": "127.0.0.1", "port": own.port}, "target": "https://target.invalid/"})).expect(200);
+    let report = server
+        .post(
+            "/api/v1/proxies/test",
+            &json!({"proxy": {"host": "127.0.0.1", "port": own.port}, "target": "https://target.invalid/"}),
+        )
+        .expect(200);
     assert_eq!(report["cause"], "target_unreachable");
     assert_eq!((own.heads().len(), spy.heads().len()), (1, 0));
 }

@@ -27,7 +27,12 @@ fn every_acknowledged_write_survives_ten_kills() {
                         let body = json!({"name": name, "host": "h", "port": 1 + n}).to_string();
                         // The server vanishes under this request sooner or later: that is the end of this writer.
                         let answer = std::panic::catch_unwind(|| {
-                            crate::harness::send("POST", &format!("{url}/api/v1/proxies"), &[("authorization", &format!("Bearer {token}"))], Some(&body))
+                            crate::harness::send(
+                                "POST",
+                                &format!("{url}/api/v1/proxies"),
+                                &[("authorization", &format!("Bearer {token}"))],
+                                Some(&body),
+                            )
                         });
                         let Ok(answer) = answer else { return };
                         if answer.status != 201 {
@@ -40,7 +45,9 @@ fn every_acknowledged_write_survives_ten_kills() {
             }
             // Some writes are through, some are under way; a different moment each round.
             let began = Instant::now();
-            while acknowledged.lock().expect("not poisoned").len() < before + 5 + round && began.elapsed() < Duration::from_secs(20) {
+            while acknowledged.lock().expect("not poisoned").len() < before + 5 + round
+                && began.elapsed() < Duration::from_secs(20)
+            {
                 std::thread::sleep(Duration::from_millis(1));
             }
             server.kill();
