@@ -29,6 +29,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How long a single query may take. A server that went away without a word is noticed by this.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// When a server that does not answer is doubted.
+const DOUBT: Duration = Duration::from_secs(2);
+
 /// Builds the parameters of a query: `vars! { name: value }`.
 macro_rules! vars {
     ($($name:ident : $value:expr),* $(,)?) => {{
@@ -115,13 +118,15 @@ impl Connection {
             let (db, query) = (Arc::clone(&db), query.to_string());
             async move { db.query(query).bind(vars).await?.take::<Value>(0) }
         });
-        let failure = match tokio::time::timeout(QUERY_TIMEOUT, &mut task).await {
-            Ok(Ok(Ok(value))) => return Ok(value),
-            Ok(Ok(Err(error))) => Failure::of(&error),
-            Ok(Err(panic)) => Failure::Other(format!("the database engine failed: {panic}")),
-            Err(_) => {
+        let failure = tokio::select! {
+            answer = &mut task => match answer {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => Failure::of(&error),
+                Err(panic) => Failure::Other(format!("the database engine failed: {panic}")),
+            },
+            why = self.gone() => {
                 task.abort();
-                Failure::Gone(format!("no answer within {} s", QUERY_TIMEOUT.as_secs()))
+                Failure::Gone(why)
             }
         };
         if matches!(failure, Failure::Gone(_)) && self.endpoint.is_remote() {
@@ -132,6 +137,21 @@ impl Connection {
             }
         }
         Err(failure)
+    }
+
+    /// Answers when it makes no sense to wait any longer. The SDK holds queries back while it tries to connect to a server
+    /// that went away; so after a while, see whether there still is one.
+    async fn gone(&self) -> String {
+        let mut left = QUERY_TIMEOUT;
+        if self.endpoint.is_remote() {
+            left -= DOUBT;
+            tokio::time::sleep(DOUBT).await;
+            if let Err(error) = self.endpoint.clone().reconnect().await {
+                return error.to_string();
+            }
+        }
+        tokio::time::sleep(left).await;
+        format!("no answer within {} s", QUERY_TIMEOUT.as_secs())
     }
 
     /// The connection, made anew where it broke.
