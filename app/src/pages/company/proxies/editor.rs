@@ -597,7 +597,7 @@ fn Main(state: State) -> impl IntoView {
                         on_blur=left("port")
                     />
                 </div>
-                <p class="field-hint">"You can paste a whole address here, like http://user:password@proxy:3128."</p>
+                <p class="field-hint mt-1">"You can paste a whole address here, like http://user:password@proxy:3128."</p>
                 <p class="text-sm font-medium" role="status">
                     {move || state.note.get()}
                 </p>
@@ -759,18 +759,18 @@ fn TestCard(state: State, may_change: bool) -> impl IntoView {
                 on_input=Callback::new(move |_: String| state.check_field("target", false))
                 on_blur=Callback::new(move |()| state.left("target"))
             />
-            {may_change
-                .then(|| {
-                    view! {
-                        <div>
+            <div>
+                {may_change
+                    .then(|| {
+                        view! {
                             <Button name="intent" value="test" busy=running>
                                 {move || (!running.get()).then(|| view! { <Icon name=IconName::Play/> })}
                                 "Test Connection"
                             </Button>
-                        </div>
-                    }
-                })}
-            <TestPanel run=state.run/>
+                        }
+                    })}
+                <TestPanel run=state.run/>
+            </div>
             // A report that came with the page says what was typed then.
             <p class="subtle text-sm" class:hidden=move || hydrated.get() || state.run.is_idle()>
                 "A password is never sent back: enter a new one again before you save."

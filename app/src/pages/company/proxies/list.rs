@@ -225,10 +225,13 @@ fn ProxyRow(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: bo
             </Cell>
             <Cell label="Is Default?">
                 {if item.is_default {
+                    // A card's cell is a grid, which would stretch the badge.
                     view! {
-                        <Badge kind=Kind::Success icon=IconName::Star>
-                            "Yes"
-                        </Badge>
+                        <span>
+                            <Badge kind=Kind::Success icon=IconName::Star>
+                                "Yes"
+                            </Badge>
+                        </span>
                     }
                         .into_any()
                 } else {
@@ -241,7 +244,7 @@ fn ProxyRow(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: bo
             <Cell label="Last test">
                 <LastTestNote last/>
             </Cell>
-            <Cell label="Actions" actions=true>
+            <Cell actions=true>
                 {row_actions}
             </Cell>
         </tr>

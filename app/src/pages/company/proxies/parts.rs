@@ -15,7 +15,7 @@ pub fn LastTestNote(
     let (kind, icon, word) =
         if last.ok { (Kind::Success, IconName::CheckCircle, "ok") } else { (Kind::Error, IconName::XCircle, "failed") };
     view! {
-        <div class="grid justify-items-start gap-0.5 text-left">
+        <div class="grid min-w-32 justify-items-start gap-0.5 text-left">
             <span class="flex flex-wrap items-center gap-x-2">
                 <Badge kind icon>
                     {word}
@@ -24,7 +24,11 @@ pub fn LastTestNote(
                     <Age at=last.at/>
                 </span>
             </span>
-            {(!last.ok).then(|| view! { <span class="text-sm">{last.message}</span> })}
+            {(!last.ok)
+                .then(|| {
+                    let title = last.message.clone();
+                    view! { <span class="line-clamp-3 text-sm" title=title>{last.message}</span> }
+                })}
         </div>
     }
     .into_any()

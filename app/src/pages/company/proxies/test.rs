@@ -145,7 +145,7 @@ pub fn TestPanel(
     let running = Signal::derive(move || run.is_running());
     let idle = Memo::new(move |_| run.is_idle());
     view! {
-        <div class="grid gap-3" aria-busy=move || running.get().then_some("true")>
+        <div class="grid gap-3" class:mt-4=move || !idle.get() aria-busy=move || running.get().then_some("true")>
             <ol class="grid" class:hidden=move || idle.get() aria-label="Stages of the test">
                 {stages}
             </ol>
