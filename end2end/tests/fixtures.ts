@@ -15,6 +15,11 @@ class Watch {
   /** Refusals that a person can cause are told by the browser as failed loads; everything else is a defect. */
   private static readonly refusal = /^Failed to load resource: the server responded with a status of (401|409|422|429) /;
 
+  constructor(js: boolean) {
+    // Told of the browser side where nothing may ask for it.
+    if (!js) this.allow(/^The resource \S+ was preloaded using link preload but not used/);
+  }
+
   on(context: BrowserContext): void {
     context.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
@@ -89,8 +94,8 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
 
   phone: async ({ viewport }, use) => use((viewport?.width ?? 0) < 640),
 
-  watch: async ({}, use) => {
-    const watch = new Watch();
+  watch: async ({ js }, use) => {
+    const watch = new Watch(js);
     await use(watch);
     watch.check();
   },

@@ -1,7 +1,7 @@
 // Making, changing and deleting a proxy setting.
 import { expect, open, ready, test } from "./fixtures";
 import {
-  basic, bypass, caPem, cell, expectFieldError, field, host, LIST, makeDefault, message, name, NEW, newProxy, openMore, optional, password,
+  basic, bypass, caPem, cell, expectFieldError, field, host, LIST, makeDefault, message, name, NEW, newProxy, openMore, password,
   port, row, rowNames, rows, save, scheme, timeout, transparent, username,
 } from "./ui";
 
@@ -444,7 +444,8 @@ test.describe("unsaved changes are guarded @hydrated", () => {
     await open(page, LIST);
     await newProxy(page).click();
     await expect(page).toHaveURL(NEW);
-    await name(page).fill("Almost lost");
+    // As a person types: Chromium takes no history from a page that nobody has touched.
+    await name(page).pressSequentially("Almost lost");
     await page.goBack();
     const dialog = page.getByRole("alertdialog", { name: "Discard your changes?" });
     await expect(dialog).toBeVisible();
@@ -459,14 +460,12 @@ test.describe("unsaved changes are guarded @hydrated", () => {
 
   test("when the page is loaded again", async ({ page }) => {
     await open(page, NEW);
-    await name(page).fill("Almost lost");
+    await name(page).pressSequentially("Almost lost");
     const asked = page.waitForEvent("dialog");
-    // Not awaited: it ends only when the question is answered.
-    const reload = page.reload().catch(() => undefined);
+    await page.evaluate(() => setTimeout(() => location.reload()));
     const question = await asked;
     expect(question.type()).toBe("beforeunload");
     await question.dismiss();
-    await reload;
     await expect(name(page)).toHaveValue("Almost lost");
     // Whoever has changed nothing is not asked.
     await name(page).fill("");
@@ -540,11 +539,11 @@ test.describe("two people change the same setting", () => {
     expect(await api.proxy(id)).toMatchObject({ name: "Agreed", port: 1111 });
   });
 
-  test("saving what somebody has deleted is told", async ({ page, api, gatehouse }) => {
+  test("saving what somebody has deleted is told", async ({ page, api, watch }) => {
+    watch.allow(/status of 404/);
     const { id } = await api.create({ name: "Gone" });
     await open(page, `${LIST}/${id}`);
     await api.deleteAll();
-    await optional(page, "Test target").fill(gatehouse.url);
     await port(page).fill("1111");
     await save(page).click();
     await expect(page.getByText("There is no such thing here. It may have been deleted.").first()).toBeVisible();
