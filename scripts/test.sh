@@ -30,7 +30,7 @@ rust_tests() {
   cargo test --quiet -p xtask
   step "Rust tests"
   if command -v cargo-nextest >/dev/null; then
-    cargo nextest run --workspace --exclude frontend --exclude xtask ${filter[@]+"${filter[@]}"}
+    cargo nextest run --no-fail-fast --workspace --exclude frontend --exclude xtask ${filter[@]+"${filter[@]}"}
   else
     cargo test --workspace --exclude frontend --exclude xtask ${filter[@]+"${filter[@]}"}
   fi
