@@ -34,7 +34,7 @@ pub fn Frame(
         }
     });
     view! {
-        <a class="skip-link" href="#content">
+        <a class="skip-link" href="#content" rel="external">
             "Skip to content"
         </a>
         <header class="top-bar">

@@ -54,7 +54,7 @@ impl Post<'_> {
         let (query, _) = urls::query(kept);
         let id = self.field("id");
         let (result, flash) = match self.field("intent") {
-            "default" => (self.platform.make_default_proxy(self.actor, id).await, "default-changed"),
+            "default" => (self.platform.make_default_proxy(self.actor, id).await, "default"),
             "duplicate" => (self.platform.duplicate_proxy(self.actor, id).await, "duplicated"),
             _ => return FormResult::NotFound,
         };

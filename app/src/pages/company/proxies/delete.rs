@@ -48,8 +48,8 @@ fn Question(view: ProxyView) -> impl IntoView {
     view! {
         <PageHeader title/>
         {error.map(|error| view! { <Banner kind=Kind::Error title=refusal(&error)/> })}
-        <form method="post" action=action class="panel grid gap-4">
-            <div class="grid gap-2">
+        <form method="post" action=action class="panel grid grid-cols-[minmax(0,1fr)] gap-4">
+            <div class="grid min-w-0 gap-2 wrap-anywhere">
                 <DeleteText view/>
             </div>
             <input type="hidden" name="version" value=version/>

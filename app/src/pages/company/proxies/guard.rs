@@ -32,7 +32,8 @@ pub fn LeaveGuard(
     leaving: RwSignal<bool>,
 ) -> impl IntoView {
     let wanted = RwSignal::new(None::<Way>);
-    let entry = StoredValue::new(false);
+    // Where our own entry in the history leads, while there is one.
+    let entry = StoredValue::new(None::<String>);
     let dialog = NodeRef::<html::Dialog>::new();
     let navigate = StoredValue::new(use_navigate());
     // Effects run in the browser only.
@@ -65,7 +66,7 @@ pub fn LeaveGuard(
         match way {
             // In the place of our own entry.
             Way::Link(to) => {
-                let options = NavigateOptions { resolve: false, replace: entry.get_value(), ..NavigateOptions::default() };
+                let options = NavigateOptions { resolve: false, replace: entry.with_value(Option::is_some), ..NavigateOptions::default() };
                 navigate.with_value(|navigate| navigate(&to, options));
             }
             Way::Back => go_back(),
@@ -99,13 +100,15 @@ pub fn LeaveGuard(
 }
 
 /// Puts this page into the history once more.
-fn add_entry(entry: StoredValue<bool>) {
-    if entry.get_value() {
+fn add_entry(entry: StoredValue<Option<String>>) {
+    if entry.with_value(Option::is_some) {
         return;
     }
     if let Ok(history) = window().history() {
+        let here = path_and_search();
         let state = leptos::wasm_bindgen::JsValue::NULL;
-        entry.set_value(history.push_state_with_url(&state, "", Some(&path_and_search())).is_ok());
+        let added = history.push_state_with_url(&state, "", Some(&here)).is_ok();
+        entry.set_value(added.then_some(here));
     }
 }
 
@@ -116,19 +119,19 @@ fn go_back() {
 }
 
 /// Hears of everything that would leave the page.
-fn listen(dirty: Signal<bool>, wanted: RwSignal<Option<Way>>, entry: StoredValue<bool>) {
+fn listen(dirty: Signal<bool>, wanted: RwSignal<Option<Way>>, entry: StoredValue<Option<String>>) {
     let is_dirty = move || dirty.try_get_untracked().unwrap_or_default();
     let unload = window_event_listener(leptos::ev::beforeunload, move |event: BeforeUnloadEvent| {
         if is_dirty() {
             event.prevent_default();
         }
     });
-    let here = path_and_search();
+    // The page's own address is read when the entry is made: when this begins to listen, the router may still be at the last page.
     let back = window_event_listener(leptos::ev::popstate, move |_| {
-        if !entry.try_get_value().unwrap_or_default() || path_and_search() != here {
+        if entry.try_get_value().flatten() != Some(path_and_search()) {
             return;
         }
-        entry.set_value(false);
+        entry.set_value(None);
         if is_dirty() {
             wanted.set(Some(Way::Back));
         } else {

@@ -111,6 +111,15 @@ fn Answer(
     let page = match answer {
         Ok(page) => page,
         Err(error) => {
+            // A link to a page of the list outlives the list it was made from.
+            if error.0.fields().get("cursor").is_some() {
+                return view! {
+                    <Banner kind=Kind::Warning title="This page of the list is not there any more.">
+                        <LinkButton href=urls::first(&query)>"Show the first page"</LinkButton>
+                    </Banner>
+                }
+                .into_any();
+            }
             answer_with_status(&error.0);
             return view! { <ErrorState error=error.0 retry/> }.into_any();
         }
