@@ -272,7 +272,7 @@ impl State {
         );
     }
 
-    /// Takes an error away as soon as it no longer holds; `complain` adds one too.
+    /// While typing takes an error away as soon as it no longer holds; afterwards (`complain`) adds one.
     fn check_field(self, field: &'static str, complain: bool) {
         let form = self.form_now();
         let empty = match field {
@@ -293,7 +293,8 @@ impl State {
             Some(why) if had || (complain && !empty) => self.errors.update(|errors| {
                 errors.0.insert(field.to_string(), why);
             }),
-            None if had => self.errors.update(|errors| {
+            // What only the server knows (a name that is taken) holds until something else is typed.
+            None if had && !complain => self.errors.update(|errors| {
                 errors.0.remove(field);
             }),
             _ => {}

@@ -66,7 +66,8 @@ pub fn LeaveGuard(
         match way {
             // In the place of our own entry.
             Way::Link(to) => {
-                let options = NavigateOptions { resolve: false, replace: entry.with_value(Option::is_some), ..NavigateOptions::default() };
+                let options =
+                    NavigateOptions { resolve: false, replace: entry.with_value(Option::is_some), ..NavigateOptions::default() };
                 navigate.with_value(|navigate| navigate(&to, options));
             }
             Way::Back => go_back(),
