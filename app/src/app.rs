@@ -205,16 +205,27 @@ fn move_focus_on_navigation() {
     Effect::new(move |last: Option<String>| {
         let now = path.get();
         if hydrated.get_untracked() && last.is_some_and(|last| last != now) {
-            request_animation_frame(|| {
-                use leptos::wasm_bindgen::JsCast as _;
-                let heading = document().query_selector("h1[tabindex]").ok().flatten();
-                if let Some(heading) = heading.and_then(|heading| heading.dyn_into::<web_sys::HtmlElement>().ok()) {
-                    drop(heading.focus());
-                }
-            });
+            request_animation_frame(|| focus_heading(60));
         }
         now
     });
+}
+
+/// Focuses the page's heading; where it comes with what is still loading, as soon as it is there, unless the person has gone
+/// elsewhere meanwhile.
+fn focus_heading(tries: u8) {
+    use leptos::wasm_bindgen::JsCast as _;
+    let heading = document().query_selector("h1[tabindex]").ok().flatten();
+    if let Some(heading) = heading.and_then(|heading| heading.dyn_into::<web_sys::HtmlElement>().ok()) {
+        drop(heading.focus());
+    } else if tries > 0 {
+        let again = move || {
+            if document().active_element().is_none_or(|element| element.tag_name() == "BODY") {
+                focus_heading(tries - 1);
+            }
+        };
+        set_timeout(again, std::time::Duration::from_millis(50));
+    }
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ pub fn DeleteText(
     }
     let place = format!("{}:{}", view.host, view.port);
     view! {
-        <p>"The proxy setting for " <strong class="break-words">{place}</strong> " will be gone for good, with its password. Nobody uses it."</p>
+        <p>"The proxy setting for " <strong class="wrap-anywhere">{place}</strong> " will be gone for good, with its password. Nobody uses it."</p>
         {view
             .is_default
             .then(|| view! { <p>"It is the default proxy: afterwards there is none, until you make another one the default."</p> })}

@@ -27,7 +27,11 @@ pub fn ProxyDeletePage() -> impl IntoView {
                     Ok(view) => view! { <Question view/> }.into_any(),
                     Err(error) => {
                         answer_with_status(&error.0);
-                        view! { <ErrorState error=error.0 retry=Callback::new(move |()| proxy.refetch())/> }.into_any()
+                        view! {
+                            <PageHeader title="Delete a proxy setting"/>
+                            <ErrorState error=error.0 retry=Callback::new(move |()| proxy.refetch())/>
+                        }
+                            .into_any()
                     }
                 }
             })}

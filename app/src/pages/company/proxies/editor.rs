@@ -84,7 +84,11 @@ pub fn ProxyEditPage() -> impl IntoView {
                     }
                     Err(error) => {
                         answer_with_status(&error.0);
-                        view! { <ErrorState error=error.0 retry=Callback::new(move |()| proxy.refetch())/> }.into_any()
+                        view! {
+                            <PageHeader title="Edit a proxy setting"/>
+                            <ErrorState error=error.0 retry=Callback::new(move |()| proxy.refetch())/>
+                        }
+                            .into_any()
                     }
                 }
             })}
