@@ -97,6 +97,9 @@ test.describe("with the keyboard alone @once", () => {
     await tabTo(page, port(page));
     await keyboard.press("Control+A");
     await keyboard.type("8080");
+    // Another place: the stored password was not entered for it.
+    await tabTo(page, password(page));
+    await keyboard.type("secret");
     await keyboard.press("Enter");
     await expect(message(page, "Your changes are saved.")).toBeVisible();
     await expect(cell(row(page, "Keyboard"), "Port")).toHaveText("8080");

