@@ -102,7 +102,6 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
 
   context: async ({ context, watch }, use) => {
     watch.on(context);
-    await context.addInitScript(tellHydration);
     await use(context);
   },
 
@@ -121,8 +120,7 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     await use(async (options = {}) => {
       const context = await browser.newContext({ baseURL, storageState, javaScriptEnabled, viewport, ...options });
       watch.on(context);
-      await context.addInitScript(tellHydration);
-      opened.push(context);
+        opened.push(context);
       return context;
     });
     for (const context of opened) await context.close();
@@ -143,22 +141,10 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
 
 export { expect };
 
-/** Marks the page once the browser side has taken over. */
-function tellHydration(): void {
-  // The router listens for this as its first act; hydration is over when the browser paints next.
-  const listen = window.addEventListener;
-  window.addEventListener = function (this: Window, type: string, ...rest: unknown[]) {
-    if (type === "popstate") {
-      requestAnimationFrame(() => requestAnimationFrame(() => document.documentElement.setAttribute("data-e2e-hydrated", "")));
-    }
-    return Reflect.apply(listen, this, [type, ...rest]);
-  } as typeof window.addEventListener;
-}
-
 /** Waits until a page that was loaded does what a person asks of it. */
 export async function ready(page: Page): Promise<void> {
   const scripts = await page.evaluate(() => matchMedia("(scripting: enabled)").matches);
-  if (scripts) await page.locator("html[data-e2e-hydrated]").waitFor({ state: "attached" });
+  if (scripts) await page.locator("html[data-ready]").waitFor({ state: "attached" });
 }
 
 /** Opens an address and waits until the page is alive. */

@@ -2,7 +2,7 @@
 import { type Locator, type Page } from "@playwright/test";
 
 import { EMAIL, PASSWORD } from "../support/server";
-import { expect, open, test } from "./fixtures";
+import { expect, open, ready, test } from "./fixtures";
 import { basic, cell, host, LIST, makeDefault, message, name, NEW, password, port, row, rows, save, username } from "./ui";
 
 /** Presses Tab until this has the focus, and looks whether a person could see where it is on the way. */
@@ -56,13 +56,12 @@ test.describe("with the keyboard alone @once", () => {
     await keyboard.type(PASSWORD);
     await keyboard.press("Enter");
     await expect(page.getByRole("heading", { level: 1 })).toHaveText("Proxy Settings");
-    await expect(page.locator("html[data-e2e-hydrated]")).toBeAttached();
+    await ready(page);
 
     await tabTo(page, page.getByRole("link", { name: "+ NEW proxy setting" }));
     await keyboard.press("Enter");
     await expect(page).toHaveURL(NEW);
-    // The new page is read from its heading on.
-    await expect(page.getByRole("heading", { level: 1 })).toBeFocused();
+    await ready(page);
     await tabTo(page, name(page));
     await keyboard.type("Keyboard");
     await tabTo(page, host(page));
@@ -93,7 +92,8 @@ test.describe("with the keyboard alone @once", () => {
     await api.create({ name: "Second" });
     await tabTo(page, row(page, "Keyboard").getByRole("link", { name: "Edit Keyboard" }));
     await keyboard.press("Enter");
-    await expect(page.getByRole("heading", { level: 1 })).toBeFocused();
+    await expect(page.getByRole("heading", { level: 1 })).toHaveText("Edit “Keyboard”");
+    await ready(page);
     await tabTo(page, port(page));
     await keyboard.press("Control+A");
     await keyboard.type("8080");

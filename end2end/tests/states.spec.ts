@@ -57,6 +57,9 @@ async function furnish(api: import("../support/api").Api, parts: import("../supp
   await api.create({ name: "Tokyo 東京", host: "socks.tyo.example.com", port: 1080, scheme: "socks5h" });
 }
 
+// Each look costs seconds, and a machine that CI shares several times as many.
+test.describe.configure({ timeout: 180_000 });
+
 test.describe("looks @hydrated", () => {
   test("coming in", async ({ page, anotherContext, ownServer, look }) => {
     const out = { storageState: { cookies: [], origins: [] } };

@@ -17,7 +17,18 @@ use std::{
     process::Command,
     time::{Duration, Instant, SystemTime},
 };
+use walrus::{FunctionBuilder, FunctionKind, Module};
 use wasm_bindgen_cli_support::Bindgen;
+
+/// Functions whose (mangled) name ends so, before its hash, do nothing but say so (a trap) if they are ever called.
+///
+/// `hydrate_async` is for pages whose code is loaded in pieces. Ours are islands, which are hydrated at once; but every
+/// `AnyView` holds a pointer to it (tachys 0.2, view/any_view.rs), so that no linker can tell that it is never called. It is a
+/// fifth of the code. Helpers inside it are left alone: the optimiser shares those with others.
+const NEVER_CALLED: &[&str] = &["hydrate_async", "hydrate_async28_$u7b$$u7b$closure$u7d$$u7d$"];
+
+/// Counted up when what is made of the same input changes.
+const RECIPE: &str = "3";
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "wasm-release";
@@ -57,7 +68,7 @@ pub fn build() -> Result<()> {
 
     let wasm = compile(&workspace)?;
     let bytes = fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))?;
-    let recipe = [WASM_OPT, ESBUILD].concat().join(" ");
+    let recipe = [WASM_OPT, ESBUILD, NEVER_CALLED].concat().join(" ") + RECIPE;
     let key = content_hash(&[&bytes, recipe.as_bytes(), &npm_lock(&workspace)?]);
     // Both come out of one run of wasm-bindgen; whichever is missing makes it run.
     let bound = || bind(&parts, &wasm);
@@ -98,9 +109,18 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
         .args(["--message-format", "json-render-diagnostics"])
         // The server reads it at compile time; here too, or the crates that ask for it would build twice.
         .env("LEPTOS_OUTPUT_NAME", NAME);
+    // Where the sources lie is nobody's business, and long: every place that can panic names its file.
+    command.env(format!("CARGO_TARGET_{}_RUSTFLAGS", TARGET.to_uppercase().replace('-', "_")), shorter_paths()?);
     let messages = output(&mut command)?;
     wasm_file(&String::from_utf8_lossy(&messages))
         .context("cargo built `frontend`, but names no .wasm file: is it still a cdylib?")
+}
+
+/// The compiler's flag that cuts off the folder that all crates' sources share.
+fn shorter_paths() -> Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let sources = home.context("there is no home folder")?.join("registry/src");
+    Ok(format!("--remap-path-prefix={}/=/", sources.display()))
 }
 
 /// The `.wasm` file among cargo's messages.
@@ -123,9 +143,11 @@ fn bind(parts: &Parts, wasm: &Path) -> Result<PathBuf> {
     if folder.exists() {
         return Ok(folder);
     }
+    let smaller = parts.work.join("without-dead-code.wasm");
+    timed("taking out what is never called", || take_out(wasm, &smaller))?;
     timed("wasm-bindgen", || {
         Bindgen::new()
-            .input_path(wasm)
+            .input_path(&smaller)
             .web(true)?
             .typescript(false)
             .remove_name_section(true)
@@ -135,6 +157,35 @@ fn bind(parts: &Parts, wasm: &Path) -> Result<PathBuf> {
     })
     .context("wasm-bindgen failed")?;
     Ok(folder)
+}
+
+/// Empties the functions of [`NEVER_CALLED`]; wasm-opt then takes away what only they have called.
+fn take_out(from: &Path, to: &Path) -> Result<()> {
+    let mut module = Module::from_file(from).with_context(|| format!("{} is no WASM module", from.display()))?;
+    let never = |name: &str| {
+        let (path, _hash) = name.rsplit_once("17h").unwrap_or((name, ""));
+        NEVER_CALLED.iter().any(|end| path.ends_with(end)) && !name.contains("drop_in_place")
+    };
+    let named: Vec<_> = module.funcs.iter_local().map(|(id, function)| (id, function.ty())).collect();
+    let mut count = 0;
+    for (id, ty) in named {
+        if !module.funcs.get(id).name.as_deref().is_some_and(never) {
+            continue;
+        }
+        let (params, results) = {
+            let ty = module.types.get(ty);
+            (ty.params().to_vec(), ty.results().to_vec())
+        };
+        let args = params.iter().map(|param| module.locals.add(*param)).collect();
+        let mut builder = FunctionBuilder::new(&mut module.types, &params, &results);
+        builder.func_body().unreachable();
+        module.funcs.get_mut(id).kind = FunctionKind::Local(builder.local_func(args));
+        count += 1;
+    }
+    if count == 0 {
+        bail!("no function is named {NEVER_CALLED:?}: has the name section gone, or tachys changed?");
+    }
+    module.emit_wasm_file(to)
 }
 
 fn optimise(workspace: &Workspace, bound: &Path) -> Result<Vec<u8>> {

@@ -1,7 +1,6 @@
 //! Compresses a file once, when the site is built, as hard as the format allows: the server then never compresses these.
 
 use anyhow::{Context, Result};
-use std::io::Write;
 
 /// A file with its compressed forms. `None` where compressing does not pay (pictures, fonts).
 pub struct Forms {
@@ -9,7 +8,7 @@ pub struct Forms {
     pub raw: Vec<u8>,
     /// Brotli, quality 11.
     pub brotli: Option<Vec<u8>>,
-    /// Gzip, level 9.
+    /// Gzip, by Zopfli: a twentieth smaller than level 9.
     pub gzip: Option<Vec<u8>>,
 }
 
@@ -34,9 +33,9 @@ fn brotli(raw: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn gzip(raw: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(raw)?;
-    Ok(encoder.finish()?)
+    let mut compressed = Vec::new();
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, raw, &mut compressed).context("gzip failed")?;
+    Ok(compressed)
 }
 
 #[cfg(test)]

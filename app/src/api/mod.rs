@@ -3,5 +3,6 @@
 // The macro makes structs of the arguments, whose fields can't be documented.
 #![allow(missing_docs)]
 
+#[cfg(feature = "ssr")]
 pub mod access;
 pub mod proxies;

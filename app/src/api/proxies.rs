@@ -1,24 +1,36 @@
 //! Server functions of proxy settings: each a few lines over the use cases, with explicit endpoints under `/fn/proxies/`.
 //!
-//! No answer holds a password: [`ProxyView`] has no field for one.
+//! No answer holds a password: the form of a [`Stored`] setting says only that there is one.
 
-use gatehouse_domain::{AppError, Page, ProxyForm, ProxyQuery, ProxyView, Stage, StageResult, TestEvent, TestReport};
+use gatehouse_domain::{AppError, ProxyForm, Stage, StageResult, TestEvent, TestReport};
+#[cfg(feature = "ssr")]
+use gatehouse_domain::{Page, ProxyQuery, ProxyView};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use server_fn::codec::{ByteStream, Json, Streaming};
 
 #[cfg(feature = "ssr")]
 use crate::context::signed_in;
-use crate::error::ApiError;
+use crate::{error::ApiError, islands::proxies::values::Stored};
 
-/// One page of the company's proxy settings.
-#[server(prefix = "/fn", endpoint = "proxies/list", input = Json)]
-pub async fn list_proxies(
-    /// What is asked for.
-    query: ProxyQuery,
-) -> Result<Page<ProxyView>, ApiError> {
+/// One page of the company's proxy settings, for the page that shows it.
+///
+/// # Errors
+/// Nobody is signed in, the query is wrong, the store does not answer.
+#[cfg(feature = "ssr")]
+pub async fn load_proxies(query: &ProxyQuery) -> Result<Page<ProxyView>, ApiError> {
     let (platform, actor) = signed_in()?;
-    Ok(platform.list_proxies(&actor, &query).await?)
+    Ok(platform.list_proxies(&actor, query).await?)
+}
+
+/// One proxy setting, for the page that shows it.
+///
+/// # Errors
+/// As [`load_proxies`], and when it is not there.
+#[cfg(feature = "ssr")]
+pub async fn load_proxy(id: &str) -> Result<ProxyView, ApiError> {
+    let (platform, actor) = signed_in()?;
+    Ok(platform.proxy(&actor, id).await?)
 }
 
 /// One proxy setting.
@@ -26,9 +38,9 @@ pub async fn list_proxies(
 pub async fn get_proxy(
     /// Which.
     id: String,
-) -> Result<ProxyView, ApiError> {
+) -> Result<Stored, ApiError> {
     let (platform, actor) = signed_in()?;
-    Ok(platform.proxy(&actor, &id).await?)
+    Ok(platform.proxy(&actor, &id).await?.into())
 }
 
 /// Makes a proxy setting.
@@ -36,9 +48,10 @@ pub async fn get_proxy(
 pub async fn create_proxy(
     /// As it stands in the form.
     form: ProxyForm,
-) -> Result<ProxyView, ApiError> {
+) -> Result<(), ApiError> {
     let (platform, actor) = signed_in()?;
-    Ok(platform.create_proxy(&actor, &form).await?)
+    platform.create_proxy(&actor, &form).await?;
+    Ok(())
 }
 
 /// Replaces a proxy setting if it still has this version.
@@ -49,9 +62,10 @@ pub async fn replace_proxy(
     version: u64,
     /// As it stands in the form.
     form: ProxyForm,
-) -> Result<ProxyView, ApiError> {
+) -> Result<(), ApiError> {
     let (platform, actor) = signed_in()?;
-    Ok(platform.replace_proxy(&actor, &id, Some(version), &form).await?)
+    platform.replace_proxy(&actor, &id, Some(version), &form).await?;
+    Ok(())
 }
 
 /// Deletes a proxy setting if it still has this version.
@@ -70,19 +84,20 @@ pub async fn delete_proxy(
 pub async fn make_default_proxy(
     /// Which.
     id: String,
-) -> Result<ProxyView, ApiError> {
+) -> Result<(), ApiError> {
     let (platform, actor) = signed_in()?;
-    Ok(platform.make_default_proxy(&actor, &id).await?)
+    platform.make_default_proxy(&actor, &id).await?;
+    Ok(())
 }
 
-/// Makes a copy under a new name.
+/// Makes a copy under a new name, which is the answer.
 #[server(prefix = "/fn", endpoint = "proxies/duplicate", input = Json)]
 pub async fn duplicate_proxy(
     /// Which.
     id: String,
-) -> Result<ProxyView, ApiError> {
+) -> Result<String, ApiError> {
     let (platform, actor) = signed_in()?;
-    Ok(platform.duplicate_proxy(&actor, &id).await?)
+    Ok(platform.duplicate_proxy(&actor, &id).await?.name)
 }
 
 /// One line of a running test: the events, then either the report or what kept it from coming.

@@ -7,7 +7,7 @@ use gatehouse_domain::AppError;
 use leptos::{html, prelude::*};
 
 use super::icon::{Icon, IconName};
-use crate::{outcome::FormOutcome, page::use_hydrated};
+use crate::{browser::use_hydrated, outcome::FormOutcome};
 
 /// What a field starts with: what was posted, else `fallback`.
 #[must_use]
@@ -24,12 +24,18 @@ pub fn field_error(error: Option<&AppError>, name: &str) -> Option<String> {
 /// Puts the focus on the first field with an error inside the element with this id. Call it after the errors are set; it waits for
 /// them to be shown.
 pub fn focus_first_invalid(form_id: &'static str) {
+    focus_soon(form_id, 10);
+}
+
+fn focus_soon(form_id: &'static str, frames: u8) {
     request_animation_frame(move || {
         use leptos::wasm_bindgen::JsCast as _;
         let found =
             document().get_element_by_id(form_id).and_then(|form| form.query_selector("[aria-invalid=true]").ok().flatten());
         if let Some(field) = found.and_then(|field| field.dyn_into::<web_sys::HtmlElement>().ok()) {
             drop(field.focus());
+        } else if frames > 0 {
+            focus_soon(form_id, frames - 1);
         }
     });
 }
@@ -37,9 +43,6 @@ pub fn focus_first_invalid(form_id: &'static str) {
 /// What the person did to a field between the page's arrival and the moment the browser took over (typing, a password
 /// manager, the browser restoring a form): read before hydration overwrites it, put into the signal after.
 fn keep_early_input<T: Clone + PartialEq + Send + Sync + 'static>(signal: RwSignal<T>, read: impl FnOnce() -> Option<T>) {
-    if use_hydrated().get_untracked() {
-        return;
-    }
     #[cfg(feature = "hydrate")]
     if let Some(early) = read().filter(|early| signal.with_untracked(|now| now != early)) {
         let early = StoredValue::new(Some(early));

@@ -3,14 +3,13 @@
 //! Menus are native popovers: they open, close with Esc or a click elsewhere and give the focus back without any script.
 
 use gatehouse_domain::SessionView;
-use leptos::{ev::SubmitEvent, html, prelude::*};
-use leptos_router::hooks::use_location;
+use leptos::prelude::*;
 
 use super::{
     icon::{Icon, IconName},
-    messages::ToastRegion,
+    messages::ToastArea,
 };
-use crate::page::{use_session, use_theme};
+use crate::page::{use_path, use_session, use_theme};
 
 /// The layout of signed-in pages. Set up once in the app, around all of them: pages hold their content alone.
 #[component]
@@ -20,21 +19,8 @@ pub fn Frame(
 ) -> impl IntoView {
     let session = use_session();
     let company = session.as_ref().map(|session| session.company.clone());
-    let navigation = NodeRef::<html::Nav>::new();
-    let person = NodeRef::<html::Div>::new();
-    let path = use_location().pathname;
-    // Following a link inside a popover leaves it open: what it was opened for is done.
-    Effect::new(move |_| {
-        path.track();
-        if let Some(element) = navigation.get_untracked() {
-            close(&element);
-        }
-        if let Some(element) = person.get_untracked() {
-            close(&element);
-        }
-    });
     view! {
-        <a class="skip-link" href="#content" rel="external">
+        <a class="skip-link" href="#content">
             "Skip to content"
         </a>
         <header class="top-bar">
@@ -48,10 +34,10 @@ pub fn Frame(
             {company.map(|name| view! { <span class="company-name" title="Your company">{name}</span> })}
             <span class="spacer"></span>
             <ThemeSwitch/>
-            {session.map(|session| view! { <PersonMenu session node=person/> })}
+            {session.map(|session| view! { <PersonMenu session/> })}
         </header>
         <div class="frame">
-            <nav class="side-nav" id="navigation" aria-label="Main" popover node_ref=navigation>
+            <nav class="side-nav" id="navigation" aria-label="Main" popover>
                 <button
                     type="button"
                     class="btn-icon nav-button nav-close"
@@ -75,26 +61,19 @@ pub fn Frame(
                 {children()}
             </main>
         </div>
-        <ToastRegion/>
+        <ToastArea/>
     }
     .into_any()
-}
-
-fn close(element: &web_sys::HtmlElement) {
-    // An error says that it is not open.
-    drop(element.hide_popover());
 }
 
 /// A link of the navigation; marked while the page is there or below.
 #[component]
 fn NavItem(href: &'static str, label: &'static str, icon: IconName) -> impl IntoView {
-    let path = use_location().pathname;
-    let current = move || {
-        path.with(|path| match path.strip_prefix(href) {
-            Some("") => Some("page"),
-            Some(rest) if rest.starts_with('/') => Some("true"),
-            _ => None,
-        })
+    let (path, _) = use_path();
+    let current = match path.strip_prefix(href) {
+        Some("") => Some("page"),
+        Some(rest) if rest.starts_with('/') => Some("true"),
+        _ => None,
     };
     view! {
         <li>
@@ -108,14 +87,14 @@ fn NavItem(href: &'static str, label: &'static str, icon: IconName) -> impl Into
 }
 
 #[component]
-fn PersonMenu(session: SessionView, node: NodeRef<html::Div>) -> impl IntoView {
+fn PersonMenu(session: SessionView) -> impl IntoView {
     let initials = initials(&session.name);
     let label = format!("Your account: {}", session.name);
     view! {
         <button type="button" class="avatar" popovertarget="person-menu" aria-label=label title=session.name.clone()>
             <span aria-hidden="true">{initials}</span>
         </button>
-        <div class="person-menu" id="person-menu" popover node_ref=node>
+        <div class="person-menu" id="person-menu" popover>
             <div class="person">
                 <p class="person-name">{session.name}</p>
                 <p class="subtle">{session.email}</p>
@@ -150,29 +129,14 @@ fn initials(name: &str) -> String {
     first.into_iter().chain(last).flat_map(char::to_uppercase).collect()
 }
 
-/// Chooses between the system's theme, light and dark. A form that comes back to this page; with JavaScript the theme changes in place, so
-/// that nothing typed is lost.
+/// Chooses between the system's theme, light and dark. A form that comes back to this page; with JavaScript the theme changes in place
+/// (`browser::theme`).
 #[component]
 pub fn ThemeSwitch() -> impl IntoView {
     let theme = use_theme();
-    let location = use_location();
-    let back = move || {
-        let (path, search) = (location.pathname.get(), location.search.get());
-        if search.is_empty() { path } else { format!("{path}?{}", search.trim_start_matches('?')) }
-    };
-    let submit = move |event: SubmitEvent| {
-        use leptos::wasm_bindgen::JsCast as _;
-        let chosen = event
-            .submitter()
-            .and_then(|button| button.dyn_into::<web_sys::HtmlButtonElement>().ok())
-            .map(|button| button.value());
-        if let Some(chosen) = chosen {
-            event.prevent_default();
-            apply_theme(&chosen);
-            theme.set(chosen);
-        }
-    };
-    let option = move |value: &'static str, label: &'static str, icon: IconName| {
+    let (path, search) = use_path();
+    let back = if search.is_empty() { path } else { format!("{path}?{search}") };
+    let option = |value: &'static str, label: &'static str, icon: IconName| {
         view! {
             <button
                 type="submit"
@@ -181,14 +145,14 @@ pub fn ThemeSwitch() -> impl IntoView {
                 class="theme-option"
                 aria-label=label
                 title=label
-                aria-pressed=move || if theme.with(|theme| theme == value) { "true" } else { "false" }
+                aria-pressed=if theme == value { "true" } else { "false" }
             >
                 <Icon name=icon/>
             </button>
         }
     };
     view! {
-        <form method="post" action="/theme" on:submit=submit>
+        <form class="theme-form" method="post" action="/theme">
             <input type="hidden" name="back" value=back/>
             <div class="theme-switch" role="group" aria-label="Theme">
                 {option("", "Theme of the system", IconName::Monitor)}
@@ -198,24 +162,6 @@ pub fn ThemeSwitch() -> impl IntoView {
         </form>
     }
     .into_any()
-}
-
-/// Shows the theme at once and has the server remember it.
-fn apply_theme(theme: &str) {
-    if let Some(root) = document().document_element() {
-        let done = if theme.is_empty() { root.remove_attribute("data-theme") } else { root.set_attribute("data-theme", theme) };
-        drop(done);
-    }
-    let init = web_sys::RequestInit::new();
-    init.set_method("POST");
-    init.set_redirect(web_sys::RequestRedirect::Manual);
-    if let Ok(body) = web_sys::UrlSearchParams::new() {
-        body.append("theme", theme);
-        body.append("back", "/");
-        init.set_body(&body);
-        // Should it fail, the theme lasts until the page is left: nothing to trouble anybody with.
-        drop(window().fetch_with_str_and_init("/theme", &init));
-    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub fn Breadcrumbs(
 pub fn PageHeader(
     /// The page's name: the only `h1`.
     #[prop(into)]
-    title: Signal<String>,
+    title: String,
     /// What the page is for, in a sentence.
     #[prop(optional, into)]
     subtitle: Option<String>,
@@ -50,8 +50,7 @@ pub fn PageHeader(
     view! {
         <div class="page-header">
             <div>
-                // Navigation puts the focus here, so that a screen reader starts with the page's name.
-                <h1 tabindex="-1">{move || title.get()}</h1>
+                <h1>{title}</h1>
                 {subtitle.map(|text| view! { <p class="subtle">{text}</p> })}
             </div>
             {children.map(|children| view! { <div class="actions">{children()}</div> })}

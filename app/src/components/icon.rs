@@ -82,7 +82,7 @@ pub enum IconName {
 }
 
 impl IconName {
-    /// All there are, for the style guide.
+    /// All there are.
     pub const ALL: &[Self] = &[
         Self::Menu,
         Self::Close,
@@ -122,6 +122,53 @@ impl IconName {
         Self::ExternalLink,
     ];
 
+    /// Of its shape in the sprite.
+    fn id(self) -> &'static str {
+        match self {
+            Self::Menu => "i-menu",
+            Self::Close => "i-close",
+            Self::Monitor => "i-monitor",
+            Self::Sun => "i-sun",
+            Self::Moon => "i-moon",
+            Self::Plus => "i-plus",
+            Self::Pencil => "i-pencil",
+            Self::Trash => "i-trash",
+            Self::Copy => "i-copy",
+            Self::Play => "i-play",
+            Self::Star => "i-star",
+            Self::Check => "i-check",
+            Self::CheckCircle => "i-check-circle",
+            Self::XCircle => "i-x-circle",
+            Self::Warning => "i-warning",
+            Self::Info => "i-info",
+            Self::Minus => "i-minus",
+            Self::Search => "i-search",
+            Self::ChevronRight => "i-chevron-right",
+            Self::ChevronDown => "i-chevron-down",
+            Self::ChevronUp => "i-chevron-up",
+            Self::ChevronsUpDown => "i-chevrons-up-down",
+            Self::Eye => "i-eye",
+            Self::EyeOff => "i-eye-off",
+            Self::Key => "i-key",
+            Self::SignOut => "i-sign-out",
+            Self::User => "i-user",
+            Self::Building => "i-building",
+            Self::Proxy => "i-proxy",
+            Self::Shield => "i-shield",
+            Self::Clock => "i-clock",
+            Self::Filter => "i-filter",
+            Self::Refresh => "i-refresh",
+            Self::Lock => "i-lock",
+            Self::More => "i-more",
+            Self::ExternalLink => "i-external-link",
+        }
+    }
+
+    fn reference(self) -> String {
+        format!(r##"<use href="#{}"></use>"##, self.id())
+    }
+
+    #[cfg(feature = "ssr")]
     fn paths(self) -> &'static str {
         match self {
             Self::Menu => r#"<path d="M4 12h16"></path><path d="M4 18h16"></path><path d="M4 6h16"></path>"#,
@@ -200,7 +247,7 @@ impl IconName {
     }
 }
 
-/// An icon as tall as the text around it, or as `class` says.
+/// An icon as tall as the text around it, or as `class` says. The page holds its shape once ([`IconSprite`]).
 #[component]
 pub fn Icon(
     /// Which.
@@ -208,19 +255,17 @@ pub fn Icon(
     #[prop(optional)]
     class: &'static str,
 ) -> impl IntoView {
-    view! {
-        <svg
-            class=format!("icon {class}")
-            viewBox="0 0 24 24"
-            fill="none"
-            stroke="currentColor"
-            stroke-width="2"
-            stroke-linecap="round"
-            stroke-linejoin="round"
-            aria-hidden="true"
-            focusable="false"
-            inner_html=name.paths()
-        ></svg>
-    }
-    .into_any()
+    let class = if class.is_empty() { "icon".to_string() } else { format!("icon {class}") };
+    view! { <svg class=class aria-hidden="true" inner_html=name.reference()></svg> }.into_any()
+}
+
+/// The shapes of all icons, once at the start of every page: a list of a hundred rows names six hundred of them.
+#[cfg(feature = "ssr")]
+#[component]
+pub fn IconSprite() -> impl IntoView {
+    static SHAPES: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        let shape = |icon: &IconName| format!(r#"<symbol id="{}" viewBox="0 0 24 24">{}</symbol>"#, icon.id(), icon.paths());
+        IconName::ALL.iter().map(shape).collect()
+    });
+    view! { <svg class="sprite" aria-hidden="true" inner_html=SHAPES.as_str()></svg> }.into_any()
 }

@@ -1,14 +1,11 @@
 //! Messages: toasts for a result, banners for what persists, flash messages for what happened before a redirect.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
-use leptos::prelude::*;
-use leptos_router::{
-    NavigateOptions,
-    hooks::{use_location, use_navigate, use_query_map},
-};
+use leptos::{prelude::*, wasm_bindgen::JsValue};
 
 use super::icon::{Icon, IconName};
+use crate::browser;
 
 /// What a message or badge is about. Always shown with an icon or a word too, never by colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,13 +99,34 @@ struct Toast {
     text: String,
 }
 
-/// Says what came of something. Get it with [`use_toasts`].
+/// The page's toasts.
 #[derive(Debug, Clone, Copy)]
-pub struct Toasts {
+struct Toasts {
     list: RwSignal<Vec<Toast>>,
     next: StoredValue<u32>,
     /// The pointer or the focus is on a toast: nothing disappears meanwhile.
     held: RwSignal<bool>,
+}
+
+thread_local! {
+    /// A page has one region, and every island may have something to say.
+    static TOASTS: Cell<Option<Toasts>> = const { Cell::new(None) };
+}
+
+/// It worked.
+pub fn toast_success(text: &str) {
+    toast(Kind::Success, text);
+}
+
+/// It did not work.
+pub fn toast_error(text: &str) {
+    toast(Kind::Error, text);
+}
+
+fn toast(kind: Kind, text: &str) {
+    if let Some(toasts) = TOASTS.get() {
+        toasts.push(kind, text.to_string());
+    }
 }
 
 impl Toasts {
@@ -133,7 +151,7 @@ impl Toasts {
     fn expire_after(self, id: u32, time: Duration) {
         set_timeout(
             move || {
-                if self.held.try_get_untracked() == Some(true) {
+                if self.held.get_untracked() {
                     self.expire_after(id, Duration::from_secs(2));
                 } else {
                     self.dismiss(id);
@@ -144,64 +162,39 @@ impl Toasts {
     }
 
     fn dismiss(self, id: u32) {
-        self.list.try_update(|list| list.retain(|toast| toast.id != id));
-    }
-
-    /// It worked.
-    pub fn success(self, text: impl Into<String>) {
-        self.push(Kind::Success, text.into());
-    }
-
-    /// It did not work.
-    pub fn error(self, text: impl Into<String>) {
-        self.push(Kind::Error, text.into());
+        self.list.update(|list| list.retain(|toast| toast.id != id));
     }
 }
 
-/// Provided by the app around all pages.
-///
-/// # Panics
-/// Outside of the app.
-#[must_use]
-pub fn use_toasts() -> Toasts {
-    expect_context()
+/// Where toasts appear, with the flash message of the URL as the first. Every page ends with it.
+#[cfg(feature = "ssr")]
+#[component]
+pub fn ToastArea() -> impl IntoView {
+    let (_, search) = crate::page::use_path();
+    let code = search.split('&').find_map(|pair| pair.strip_prefix("flash="));
+    let flash = code.and_then(flash_message).unwrap_or_default().to_string();
+    view! { <ToastRegion flash/> }.into_any()
 }
 
-/// Sets toasts up, with the flash message of the URL as the first: called once by the app, inside the router.
-pub(crate) fn provide_toasts() {
-    let flash = use_query_map().with_untracked(|query| query.get("flash")).and_then(|code| flash_message(&code));
-    let first = flash.map(|text| Toast { id: 0, kind: Kind::Success, text: text.to_string() });
+/// See [`ToastArea`]. The last island of a page: when it is there, all are.
+#[island]
+pub fn ToastRegion(
+    /// The first message; empty when there is none.
+    flash: String,
+) -> impl IntoView {
+    let first = (!flash.is_empty()).then(|| Toast { id: 0, kind: Kind::Success, text: flash });
+    let has_first = first.is_some();
     let toasts =
         Toasts { list: RwSignal::new(first.into_iter().collect()), next: StoredValue::new(1), held: RwSignal::new(false) };
-    provide_context(toasts);
-
-    // Once it is shown it leaves the URL, or it would come back with every reload.
-    let location = use_location();
-    let navigate = use_navigate();
-    let query = use_query_map();
-    Effect::new(move |shown: Option<bool>| {
-        let Some(code) = query.with(|query| query.get("flash")) else { return true };
-        if shown.is_none() && flash_message(&code).is_some() {
+    // Effects run in the browser only.
+    Effect::new(move |_| {
+        TOASTS.set(Some(toasts));
+        if has_first {
             toasts.expire(0, Kind::Success);
-        } else if let Some(text) = flash_message(&code) {
-            toasts.success(text);
+            take_flash_out_of_the_address();
         }
-        let search = location.search.get_untracked();
-        let rest: Vec<_> =
-            search.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("flash=")).collect();
-        let mut to = location.pathname.get_untracked();
-        if !rest.is_empty() {
-            to = format!("{to}?{}", rest.join("&"));
-        }
-        navigate(&to, NavigateOptions { replace: true, scroll: false, resolve: false, ..NavigateOptions::default() });
-        true
+        browser::ready();
     });
-}
-
-/// Where toasts appear.
-#[component]
-pub fn ToastRegion() -> impl IntoView {
-    let toasts = use_toasts();
     view! {
         <div
             class="toasts"
@@ -212,25 +205,42 @@ pub fn ToastRegion() -> impl IntoView {
             on:focusin=move |_| toasts.held.set(true)
             on:focusout=move |_| toasts.held.set(false)
         >
-            <For each=move || toasts.list.get() key=|toast| toast.id let:toast>
-                <div class=format!("toast-card {}", toast.kind.class())>
-                    <Icon name=toast.kind.icon()/>
-                    <p class="notice-body">{toast.text.clone()}</p>
-                    <button
-                        type="button"
-                        class="btn-icon js-only"
-                        aria-label="Dismiss this message"
-                        title="Dismiss"
-                        on:click=move |_| {
-                            toasts.held.set(false);
-                            toasts.dismiss(toast.id);
-                        }
-                    >
-                        <Icon name=IconName::Close/>
-                    </button>
-                </div>
-            </For>
+            {move || toasts.list.get().into_iter().map(|toast| view! { <ToastCard toasts toast/> }.into_any()).collect_view()}
         </div>
     }
     .into_any()
+}
+
+#[component]
+fn ToastCard(toasts: Toasts, toast: Toast) -> impl IntoView {
+    view! {
+        <div class=format!("toast-card {}", toast.kind.class())>
+            <Icon name=toast.kind.icon()/>
+            <p class="notice-body">{toast.text}</p>
+            <button
+                type="button"
+                class="btn-icon js-only"
+                aria-label="Dismiss this message"
+                title="Dismiss"
+                on:click=move |_| {
+                    toasts.held.set(false);
+                    toasts.dismiss(toast.id);
+                }
+            >
+                <Icon name=IconName::Close/>
+            </button>
+        </div>
+    }
+    .into_any()
+}
+
+/// Or the message would come back with every reload.
+fn take_flash_out_of_the_address() {
+    let here = browser::path_and_search();
+    let Some((path, search)) = here.split_once('?') else { return };
+    let rest: Vec<_> = search.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("flash=")).collect();
+    let to = if rest.is_empty() { path.to_string() } else { format!("{path}?{}", rest.join("&")) };
+    if let Ok(history) = window().history() {
+        drop(history.replace_state_with_url(&JsValue::NULL, "", Some(&to)));
+    }
 }

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::{
     frame::ThemeSwitch,
     icon::{Icon, IconName},
-    messages::ToastRegion,
+    messages::ToastArea,
 };
 
 /// A page with one thing to do: signing in, setting up.
@@ -35,7 +35,7 @@ pub fn CardPage(
                     {children()}
                 </div>
             </main>
-            <ToastRegion/>
+            <ToastArea/>
         </div>
     }
     .into_any()

@@ -2,14 +2,13 @@
 
 use gatehouse_domain::AppError;
 use leptos::prelude::*;
-use leptos_router::hooks::use_location;
 
 use super::{
     button::{Button, Spinner},
     icon::{Icon, IconName},
     messages::Kind,
 };
-use crate::app::encode;
+use crate::{app::encode, page::use_path};
 
 /// A short word about a thing's state. Always a word: never the colour alone.
 #[component]
@@ -64,9 +63,6 @@ pub fn EmptyState(
 pub fn ErrorState(
     /// Why.
     error: AppError,
-    /// Tries again; without it the page is loaded anew.
-    #[prop(optional, into)]
-    retry: Option<Callback<()>>,
 ) -> impl IntoView {
     let title = match &error {
         AppError::NotFound => "Not found",
@@ -79,17 +75,8 @@ pub fn ErrorState(
     let again = matches!(error, AppError::Unavailable | AppError::Unreachable | AppError::Internal { .. });
     let action = if error == AppError::Unauthorized {
         // The page that is open still knows somebody as signed in: only a new one asks the server.
-        let location = use_location();
-        let next = move || format!("/sign-in?next={}", encode(&location.pathname.get()));
-        view! { <a class="btn btn-primary" rel="external" href=next>"Sign in"</a> }.into_any()
-    } else if let (true, Some(retry)) = (again, retry) {
-        view! {
-            <Button button_type="button" on_click=Callback::new(move |_| retry.run(()))>
-                <Icon name=IconName::Refresh/>
-                "Try again"
-            </Button>
-        }
-        .into_any()
+        let next = format!("/sign-in?next={}", encode(&use_path().0));
+        view! { <a class="btn btn-primary" href=next>"Sign in"</a> }.into_any()
     } else if again {
         // A form that asks for this page again: works without JavaScript too.
         view! {

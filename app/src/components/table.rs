@@ -109,13 +109,11 @@ pub enum Sorted {
 #[component]
 pub fn SortHeader(
     /// The column's name.
-    label: &'static str,
-    /// Where the list is in the other order.
+    label: &'static str, /// Where the list is in the other order.
     #[prop(into)]
-    href: Signal<String>,
+    href: String,
     /// Whether the list is sorted by it now.
-    #[prop(into)]
-    sorted: Signal<Sorted>,
+    sorted: Sorted,
     /// Numbers: aligned to the right.
     #[prop(optional)]
     number: bool,
@@ -125,22 +123,19 @@ pub fn SortHeader(
             role="columnheader"
             scope="col"
             class=if number { "cell-number" } else { "" }
-            aria-sort=move || match sorted.get() {
+            aria-sort=match sorted {
                 Sorted::No => None,
                 Sorted::Ascending => Some("ascending"),
                 Sorted::Descending => Some("descending"),
             }
         >
-            <a class="sort-link" href=move || href.get() data-noscroll>
+            <a class="sort-link" href=href>
                 {label}
-                {move || {
-                    let name = match sorted.get() {
-                        Sorted::No => IconName::ChevronsUpDown,
-                        Sorted::Ascending => IconName::ChevronUp,
-                        Sorted::Descending => IconName::ChevronDown,
-                    };
-                    view! { <Icon name/> }
-                }}
+                <Icon name=match sorted {
+                    Sorted::No => IconName::ChevronsUpDown,
+                    Sorted::Ascending => IconName::ChevronUp,
+                    Sorted::Descending => IconName::ChevronDown,
+                }/>
             </a>
         </th>
     }

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use super::{CookieChange, FormResult};
 use crate::{
     context::RequestContext,
+    islands::proxies::{urls, values},
     outcome::FormOutcome,
-    pages::company::proxies::{urls, values},
 };
 
 /// Handles a form of these pages. `path` may end in a query string.

@@ -5,9 +5,9 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::components::{
-    Age, Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, Checkbox, ConfirmDialog, DataTable, EmptyState, ErrorState,
-    HeaderCell, Icon, IconButton, IconLink, IconName, Kind, LinkButton, PageHeader, PasswordInput, RadioGroup, Row, SelectInput,
-    Skeleton, SortHeader, Sorted, Spinner, TextArea, TextInput, ThemeSwitch, ToastRegion, use_toasts,
+    Age, Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, Checkbox, DataTable, EmptyState, ErrorState, HeaderCell, Icon,
+    IconButton, IconLink, IconName, Kind, LinkButton, PageHeader, PasswordInput, RadioGroup, Row, SelectInput, Skeleton,
+    SortHeader, Sorted, Spinner, TextArea, TextInput, ThemeSwitch, ToastArea,
 };
 
 /// `/styleguide`.
@@ -39,7 +39,7 @@ pub fn StyleGuidePage() -> impl IntoView {
             <States/>
             <Icons/>
         </main>
-        <ToastRegion/>
+        <ToastArea/>
     }
     .into_any()
 }
@@ -134,8 +134,6 @@ fn Fields() -> impl IntoView {
 
 #[component]
 fn Messages() -> impl IntoView {
-    let toasts = use_toasts();
-    let open = RwSignal::new(false);
     let banners = [Kind::Neutral, Kind::Info, Kind::Success, Kind::Warning, Kind::Error]
         .map(|kind| view! { <Banner kind title=format!("A {kind:?} banner")><p>"What it means, and "<a href="/styleguide">"what to do"</a>"."</p></Banner> })
         .into_iter()
@@ -148,27 +146,6 @@ fn Messages() -> impl IntoView {
         <Section title="Messages">
             {banners}
             <div class="actions">{badges} <Badge>"Plain"</Badge></div>
-            <div class="actions">
-                <Button button_type="button" on_click=Callback::new(move |_| toasts.success("The proxy setting was created."))>
-                    "Toast: success"
-                </Button>
-                <Button button_type="button" on_click=Callback::new(move |_| toasts.error("The server can't be reached. Check your connection and try again."))>
-                    "Toast: error"
-                </Button>
-                <Button kind=ButtonKind::Danger button_type="button" on_click=Callback::new(move |_| open.set(true))>
-                    "Ask before deleting"
-                </Button>
-            </div>
-            <ConfirmDialog
-                id="sg-confirm"
-                open
-                title="Delete “Head office”?"
-                confirm_label="Delete"
-                danger=true
-                on_confirm=Callback::new(move |()| toasts.success("It was deleted."))
-            >
-                <p>"Nothing uses it. This can't be undone."</p>
-            </ConfirmDialog>
         </Section>
     }
     .into_any()
@@ -178,9 +155,9 @@ fn Messages() -> impl IntoView {
 fn Tables() -> impl IntoView {
     let head = ViewFnOnce::from(|| {
         view! {
-            <SortHeader label="Name" href=Signal::stored("/styleguide?sort=-name".to_string()) sorted=Signal::stored(Sorted::Ascending)/>
+            <SortHeader label="Name" href="/styleguide?sort=-name" sorted=Sorted::Ascending/>
             <HeaderCell label="Address"/>
-            <SortHeader label="Port" href=Signal::stored("/styleguide?sort=port".to_string()) sorted=Signal::stored(Sorted::No) number=true/>
+            <SortHeader label="Port" href="/styleguide?sort=port" sorted=Sorted::No number=true/>
             <HeaderCell label="Default"/>
             <HeaderCell label="Created"/>
             <HeaderCell label="Actions" hidden=true/>

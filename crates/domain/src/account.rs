@@ -31,7 +31,8 @@ macro_rules! name_type {
                 &self.0
             }
 
-            /// What makes two of them the same: Unicode case folding.
+            /// What makes two of them the same: Unicode case folding. Only stores need it.
+            #[cfg(not(target_family = "wasm"))]
             #[must_use]
             pub fn key(&self) -> String {
                 text::fold(&self.0)
@@ -113,7 +114,8 @@ impl Email {
         &self.0
     }
 
-    /// What makes two of them the same.
+    /// What makes two of them the same. Only stores need it.
+    #[cfg(not(target_family = "wasm"))]
     #[must_use]
     pub fn key(&self) -> String {
         text::fold(&self.0)

@@ -6,11 +6,9 @@ use std::{
     str::FromStr,
 };
 
-use idna::{
-    AsciiDenyList,
-    uts46::{DnsLength, Hyphens, Uts46},
-};
 use serde::{Deserialize, Serialize};
+
+use crate::borrowed;
 
 /// A host name or an IP address, kept as typed and used as its A-label form (RFC 5891) or parsed address.
 ///
@@ -92,12 +90,9 @@ impl HostName {
     }
 
     fn name(text: &str) -> Result<Self, String> {
-        let ascii = Uts46::new()
-            .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::VerifyAllowRootDot)
-            .map_err(|_| {
-                "This is not a host name: use letters, digits, hyphens and dots, at most 63 characters between two dots and 253 in all."
-                    .to_string()
-            })?;
+        let ascii = borrowed::domain_to_ascii(text).ok_or(
+            "This is not a host name: use letters, digits, hyphens and dots, at most 63 characters between two dots and 253 in all.",
+        )?;
         let ascii = ascii.strip_suffix('.').unwrap_or(&ascii).to_string();
         if let Some(c) = ascii.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
             return Err(format!("A host name can't contain '{c}': use letters, digits, hyphens and dots."));

@@ -8,6 +8,7 @@
 //! **Deliberately absent**: I/O, clocks, random numbers, and anything that does not build for `wasm32-unknown-unknown`.
 
 pub mod account;
+mod borrowed;
 pub mod bypass;
 pub mod error;
 pub mod fields;

@@ -158,7 +158,6 @@ impl CaPem {
     /// # Errors
     /// What is wrong and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        use base64::Engine as _;
         const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
         const END: &str = "-----END CERTIFICATE-----";
         if text.len() > Self::MAX {
@@ -177,9 +176,8 @@ impl CaPem {
                 return Err(format!("Certificate {count} has no line {END}: paste the whole of it."));
             };
             let encoded: String = body[..end].chars().filter(|c| !c.is_whitespace()).collect();
-            let der = base64::engine::general_purpose::STANDARD
-                .decode(&encoded)
-                .map_err(|_| format!("Certificate {count} is damaged: what stands between its lines is not Base64."))?;
+            let der = crate::borrowed::decode_base64(&encoded)
+                .ok_or_else(|| format!("Certificate {count} is damaged: what stands between its lines is not Base64."))?;
             if !is_one_sequence(&der) {
                 return Err(format!("Certificate {count} is damaged: it is not a certificate, or a part of it is missing."));
             }

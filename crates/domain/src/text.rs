@@ -1,7 +1,6 @@
 //! Text a person typed: kept as typed, but without what nobody sees.
 
-use icu_casemap::CaseMapper;
-use icu_normalizer::ComposingNormalizerBorrowed;
+use crate::borrowed;
 
 /// Trims, collapses inner white space to one space, and brings to NFC.
 #[must_use]
@@ -13,14 +12,14 @@ pub fn tidy(text: &str) -> String {
         }
         out.push_str(word);
     }
-    ComposingNormalizerBorrowed::new_nfc().normalize(&out).into_owned()
+    borrowed::compose(&out)
 }
 
-/// The key under which two names are the same: NFC of the Unicode case folding of the tidied text.
+/// The key under which two names are the same: NFC of the Unicode case folding of the tidied text. Only stores need it.
+#[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn fold(text: &str) -> String {
-    let folded = CaseMapper::new().fold_string(&tidy(text)).into_owned();
-    ComposingNormalizerBorrowed::new_nfc().normalize(&folded).into_owned()
+    borrowed::compose(&borrowed::fold(&tidy(text)))
 }
 
 /// Control characters, line and paragraph separators, and the bidirectional overrides that make text read as another.

@@ -1,87 +1,64 @@
 //! The list of proxy settings. What it shows stands in its URL.
 
-use std::time::Duration;
-
-use gatehouse_domain::{Authentication, Page, ProxyQuery, ProxySort, ProxyView, Role, Scheme, SortField};
-use leptos::{
-    ev::{KeyboardEvent, MouseEvent},
-    leptos_dom::helpers::TimeoutHandle,
-    prelude::*,
-};
+use gatehouse_domain::{Authentication, Page, ProxyQuery, ProxySort, ProxyView, Scheme, SortField};
+use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::{
-    NavigateOptions,
-    hooks::{use_location, use_navigate},
-};
 
 use super::{
-    actions::{Actions, DeleteDialog, TestDrawer},
-    answer_with_status, crumbs,
-    parts::{Day, LastTestNote, Users, count},
-    urls,
+    crumbs,
+    parts::{Day, LastTestNote, count},
 };
 use crate::{
-    api::proxies::list_proxies,
+    api::proxies::load_proxies,
     components::{
         Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconLink,
-        IconName, Kind, LinkButton, PageHeader, SelectInput, Skeleton, SortHeader, Sorted, Spinner, TextInput,
+        IconName, Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput,
     },
     error::ApiError,
-    page::{use_outcome, use_session},
+    islands::proxies::{FILTERS, LIST, ProxyListControls, Users, urls},
+    page::{answer_with_status, may_change, use_outcome, use_path},
 };
-
-/// How long the typing has to pause before the list is asked for.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// `/company/settings/proxies`.
 #[component]
 pub fn ProxyListPage() -> impl IntoView {
-    let search = use_location().search;
-    let read = Memo::new(move |_| search.with(|search| urls::query(search)));
-    let query = Memo::new(move |_| read.with(|(query, _)| query.clone()));
-    let reload = RwSignal::new(0u32);
-    let actions = Actions::new(reload);
-    let proxies = Resource::new(move || (query.get(), reload.get()), |(query, _)| list_proxies(query));
-    let may_change = use_session().is_none_or(|session| session.role != Role::Auditor);
+    let (query, errors) = urls::query(&use_path().1);
     let posted = use_outcome().error.map(|error| view! { <Banner kind=Kind::Error title=error.to_string()/> });
-    let not_understood = move || {
-        let errors = read.with(|(_, errors)| errors.clone());
-        (!errors.is_empty()).then(|| {
-            let texts = errors.0.into_iter().map(|(key, text)| view! { <li>{format!("{key}: {text}")}</li> }).collect_view();
-            view! {
-                <Banner kind=Kind::Warning title="A part of this address was not understood and is left out">
-                    <ul class="m-0 list-disc pl-5">{texts}</ul>
-                </Banner>
-            }
-        })
-    };
-    let new_button = move || {
-        Suspend::new(async move {
-            // While there is nothing yet, the page itself says what to do.
-            let first_time = may_change && proxies.await.is_ok_and(|page| nothing_yet(&page, &query.get_untracked()));
-            (may_change && !first_time).then(|| view! { <NewButton/> })
-        })
+    let not_understood = (!errors.is_empty()).then(|| {
+        let texts = errors.0.into_iter().map(|(key, text)| view! { <li>{format!("{key}: {text}")}</li> }).collect_view();
+        view! {
+            <Banner kind=Kind::Warning title="A part of this address was not understood and is left out">
+                <ul class="m-0 list-disc pl-5">{texts}</ul>
+            </Banner>
+        }
+    });
+    let may_change = may_change();
+    let content = async move {
+        let answer = load_proxies(&query).await;
+        // While there is nothing yet, the page itself says what to do.
+        let first_time = may_change && answer.as_ref().is_ok_and(|page| nothing_yet(page, &query));
+        view! {
+            <PageHeader title="Proxy Settings" subtitle="The outgoing proxies of your company. Each integration uses one of them, the default, or none.">
+                <div id="proxy-new" data-region="">
+                    {(may_change && !first_time).then(|| view! { <NewButton/> })}
+                </div>
+            </PageHeader>
+            <div id="proxy-notes" data-region="">{posted} {not_understood}</div>
+            // Where there is nothing yet there is nothing to search either.
+            <div id=LIST class="group/list sm:[&_td]:px-2 sm:[&_th]:px-2 sm:[&_thead_th]:leading-tight sm:[&_thead_th]:whitespace-normal">
+                <Filters query=query.clone()/>
+                <div id="proxy-rows" data-region="">
+                    <Answer answer query may_change/>
+                </div>
+            </div>
+            <ProxyListControls/>
+        }
+        .into_any()
     };
     view! {
         <Title text="Proxy Settings"/>
         <Breadcrumbs items=crumbs(None)/>
-        <PageHeader title="Proxy Settings" subtitle="The outgoing proxies of your company. Each integration uses one of them, the default, or none.">
-            <Transition>{new_button}</Transition>
-        </PageHeader>
-        {posted}
-        {not_understood}
-        // Where there is nothing yet there is nothing to search either.
-        <div class="group/list sm:[&_td]:px-2 sm:[&_th]:px-2 sm:[&_thead_th]:leading-tight sm:[&_thead_th]:whitespace-normal">
-        <Filters query/>
-        <Transition fallback=|| view! { <Skeleton lines=6 label="Loading the proxy settings…"/> }>
-            {move || Suspend::new(async move {
-                let answer = proxies.await;
-                view! { <Answer answer query=query.get_untracked() actions may_change retry=move || proxies.refetch()/> }
-            })}
-        </Transition>
-        </div>
-        <DeleteDialog actions/>
-        <TestDrawer actions/>
+        {Suspend::new(content)}
     }
     .into_any()
 }
@@ -104,10 +81,7 @@ fn NewButton() -> impl IntoView {
 
 /// The rows, or why there are none.
 #[component]
-fn Answer(
-    answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, actions: Actions, may_change: bool,
-    #[prop(into)] retry: Callback<()>,
-) -> impl IntoView {
+fn Answer(answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, may_change: bool) -> impl IntoView {
     let page = match answer {
         Ok(page) => page,
         Err(error) => {
@@ -121,7 +95,7 @@ fn Answer(
                 .into_any();
             }
             answer_with_status(&error.0);
-            return view! { <ErrorState error=error.0 retry/> }.into_any();
+            return view! { <ErrorState error=error.0/> }.into_any();
         }
     };
     if nothing_yet(&page, &query) {
@@ -148,8 +122,9 @@ fn Answer(
         }
         .into_any();
     }
-    let rows =
-        page.items.into_iter().map(|item| view! { <ProxyRow item query=query.clone() actions may_change/> }).collect_view();
+    let kept = urls::list(&query).split_once('?').map(|(_, search)| search.to_string()).unwrap_or_default();
+    let kept = StoredValue::new(kept);
+    let rows = page.items.into_iter().map(|item| view! { <ProxyRow item kept may_change/> }).collect_view();
     view! {
         <DataTable caption="Proxy settings" head=heads(&query).into()>
             {rows}
@@ -169,7 +144,7 @@ fn heads(query: &ProxyQuery) -> impl FnOnce() -> AnyView + Send + 'static + use<
                 (true, false) => Sorted::Ascending,
                 (true, true) => Sorted::Descending,
             };
-            view! { <SortHeader label href=urls::sorted(&query, field) sorted=Signal::stored(sorted)/> }.into_any()
+            view! { <SortHeader label href=urls::sorted(&query, field) sorted/> }.into_any()
         };
         view! {
             {sort(SortField::Name, "Proxy Setting Name")}
@@ -186,7 +161,7 @@ fn heads(query: &ProxyQuery) -> impl FnOnce() -> AnyView + Send + 'static + use<
 }
 
 #[component]
-fn ProxyRow(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: bool) -> impl IntoView {
+fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> impl IntoView {
     let used = item.used_by.clone();
     let uses = (!used.is_empty()).then(|| {
         view! {
@@ -208,9 +183,10 @@ fn ProxyRow(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: bo
     };
     let user = item.username.clone();
     let last = item.last_test.clone();
-    let row_actions = view! { <RowActions item=item.clone() query actions may_change/> };
+    let row_actions = view! { <RowActions item=item.clone() kept may_change/> };
+    let (id, name) = (item.id.clone(), item.name.clone());
     view! {
-        <tr role="row" data-testid="proxy-row">
+        <tr role="row" data-testid="proxy-row" data-id=id data-name=name>
             <Cell label="Proxy Setting Name" title=true>
                 <div class="min-w-0">
                     <a class="link break-words" href=urls::edit(&item.id)>
@@ -261,99 +237,42 @@ fn ProxyRow(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: bo
     .into_any()
 }
 
-/// The row's buttons: a form whose buttons say what to do, and two links. Taken over by server functions in the browser.
+/// The row's buttons: a form whose buttons say what to do, and two links.
 #[component]
-fn RowActions(item: ProxyView, query: ProxyQuery, actions: Actions, may_change: bool) -> impl IntoView {
-    let name = item.name.clone();
+fn RowActions(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> impl IntoView {
+    let name = &item.name;
     let edit = view! { <IconLink href=urls::edit(&item.id) label=format!("{} {name}", if may_change { "Edit" } else { "Look at" }) icon=IconName::Pencil/> };
     if !may_change {
         return edit.into_any();
     }
-    let list = urls::list(&query).split_once('?').map(|(_, search)| search.to_string()).unwrap_or_default();
-    let action = {
-        let id = item.id.clone();
-        move |intent: &'static str,
-              label: String,
-              icon: IconName,
-              disabled: bool,
-              formaction: Option<String>,
-              run: Box<dyn Fn() + Send + Sync>| {
-            let run = StoredValue::new(run);
-            let busy = {
-                let id = id.clone();
-                Memo::new(move |_| actions.is_busy(&id, intent))
-            };
-            view! {
-                <button
-                    class="btn-icon"
-                    type="submit"
-                    name="intent"
-                    value=intent
-                    formaction=formaction
-                    disabled=disabled
-                    aria-disabled=move || busy.get().then_some("true")
-                    aria-label=label.clone()
-                    title=label
-                    on:click=move |event: MouseEvent| {
-                        event.prevent_default();
-                        run.with_value(|run| run());
-                    }
-                >
-                    {move || if busy.get() { view! { <Spinner/> }.into_any() } else { view! { <Icon name=icon/> }.into_any() }}
-                </button>
-            }
-            .into_any()
+    let button = |intent: &'static str, label: String, icon: IconName, disabled: bool, formaction: Option<String>| {
+        view! {
+            <button
+                class="btn-icon"
+                type="submit"
+                name="intent"
+                value=intent
+                formaction=formaction
+                disabled=disabled
+                aria-label=label.clone()
+                title=label
+            >
+                <Icon name=icon/>
+            </button>
         }
+        .into_any()
     };
-    let pair = || (item.id.clone(), item.name.clone());
-    let (id, of) = pair();
-    let test = action(
-        "test-saved",
-        format!("Test {name}"),
-        IconName::Play,
-        false,
-        Some(urls::edit(&item.id)),
-        Box::new(move || actions.test(id.clone(), of.clone())),
-    );
-    let (id, of) = pair();
-    let duplicate = action(
-        "duplicate",
-        format!("Duplicate {name}"),
-        IconName::Copy,
-        false,
-        None,
-        Box::new(move || actions.duplicate(id.clone(), of.clone())),
-    );
-    let (id, of) = pair();
-    let default_label = if item.is_default { format!("{name} is the default") } else { format!("Make {name} the default") };
-    let default = action(
-        "default",
-        default_label,
-        IconName::Star,
-        item.is_default,
-        None,
-        Box::new(move || actions.make_default(id.clone(), of.clone())),
-    );
-    let label = format!("Delete {name}");
-    let asked = item.clone();
+    let default = if item.is_default { format!("{name} is the default") } else { format!("Make {name} the default") };
+    let delete = format!("Delete {name}");
     view! {
         <form method="post" action=urls::LIST class="flex justify-end max-sm:gap-1">
             <input type="hidden" name="id" value=item.id.clone()/>
-            <input type="hidden" name="list" value=list/>
-            {test}
+            <input type="hidden" name="list" value=kept.get_value()/>
+            {button("test-saved", format!("Test {name}"), IconName::Play, false, Some(urls::edit(&item.id)))}
             {edit}
-            {duplicate}
-            {default}
-            <a
-                class="btn-icon btn-icon-danger"
-                href=urls::delete(&item.id)
-                aria-label=label.clone()
-                title=label
-                on:click=move |event: MouseEvent| {
-                    event.prevent_default();
-                    actions.ask_delete(asked.clone());
-                }
-            >
+            {button("duplicate", format!("Duplicate {name}"), IconName::Copy, false, None)}
+            {button("default", default, IconName::Star, item.is_default, None)}
+            <a class="btn-icon btn-icon-danger" href=urls::delete(&item.id) data-intent="delete" aria-label=delete.clone() title=delete>
                 <Icon name=IconName::Trash/>
             </a>
         </form>
@@ -380,103 +299,58 @@ fn Paging(query: ProxyQuery, next: Option<String>) -> impl IntoView {
 
 /// Search and filters: a GET form, asked by itself in the browser.
 #[component]
-fn Filters(query: Memo<ProxyQuery>) -> impl IntoView {
-    let now = query.get_untracked();
+fn Filters(query: ProxyQuery) -> impl IntoView {
     let text = |value: Option<String>| RwSignal::new(value.unwrap_or_default());
-    let q = RwSignal::new(now.q.clone());
-    let authentication = text(now.authentication.map(|a| a.to_string()));
-    let scheme = text(now.scheme.map(|s| s.to_string()));
-    let is_default = text(now.is_default.map(|d| d.to_string()));
-    let sort = RwSignal::new(now.sort.to_string());
-    // The back button and links change the URL from outside.
-    Effect::new(move |before: Option<ProxyQuery>| {
-        let now = query.get();
-        if before.is_some() {
-            if q.with_untracked(|q| q.trim() != now.q) {
-                q.set(now.q.clone());
-            }
-            authentication.set(now.authentication.map(|a| a.to_string()).unwrap_or_default());
-            scheme.set(now.scheme.map(|s| s.to_string()).unwrap_or_default());
-            is_default.set(now.is_default.map(|d| d.to_string()).unwrap_or_default());
-            sort.set(now.sort.to_string());
-        }
-        now
-    });
-    let navigate = StoredValue::new(use_navigate());
-    let waiting = StoredValue::new(None::<TimeoutHandle>);
-    let stop_waiting = move || {
-        if let Some(handle) = waiting.try_update_value(Option::take).flatten() {
-            handle.clear();
-        }
-    };
-    on_cleanup(stop_waiting);
-    let ask = move |replace: bool| {
-        stop_waiting();
-        let asked = ProxyQuery {
-            q: q.with_untracked(|q| q.trim().to_string()),
-            authentication: authentication.with_untracked(|a| a.parse().ok()),
-            scheme: scheme.with_untracked(|s| s.parse().ok()),
-            is_default: is_default.with_untracked(|d| d.parse().ok()),
-            sort: sort.with_untracked(|s| s.parse().ok()).unwrap_or_default(),
-            cursor: None,
-            ..query.get_untracked()
-        };
-        if asked != (ProxyQuery { cursor: None, ..query.get_untracked() }) {
-            let options = NavigateOptions { replace, scroll: false, resolve: false, ..NavigateOptions::default() };
-            navigate.with_value(|navigate| navigate(&urls::list(&asked), options));
-        }
-    };
-    // Each word is not a page of its own to go back to; each filter is.
-    let typed = Callback::new(move |_: String| {
-        stop_waiting();
-        let handle = set_timeout_with_handle(move || ask(true), PAUSE).ok();
-        waiting.set_value(handle);
-    });
-    let chosen = Callback::new(move |_: String| ask(false));
-    focus_search_on_slash();
+    let sort = Some(query.sort).filter(|sort| *sort != ProxySort::default()).map(|sort| sort.to_string());
+    let limit = Some(query.limit).filter(|limit| *limit != ProxyQuery::DEFAULT_LIMIT);
     let all = |text: &str| (String::new(), text.to_string());
     let authentications: Vec<_> =
         std::iter::once(all("All")).chain(Authentication::ALL.iter().map(|a| (a.to_string(), a.label().to_string()))).collect();
     let schemes: Vec<_> =
         std::iter::once(all("All")).chain(Scheme::ALL.iter().map(|s| (s.to_string(), s.label().to_string()))).collect();
     let defaults = vec![all("All"), ("true".into(), "Only the default".into()), ("false".into(), "All others".into())];
-    let clear = Memo::new(move |_| query.with(|query| query.is_filtered().then(|| urls::unfiltered(query))));
+    let clear = query.is_filtered().then(|| urls::unfiltered(&query));
     view! {
         <form
+            id=FILTERS
+            data-follow=""
             method="get"
             action=urls::LIST
             role="search"
             aria-label="Proxy settings"
             class="mb-4 grid group-has-[.nothing-yet]/list:hidden grid-cols-2 items-end gap-3 lg:grid-cols-[minmax(9rem,1fr)_repeat(3,minmax(7rem,10rem))_auto]"
-            on:submit=move |event| {
-                event.prevent_default();
-                ask(false);
-            }
         >
             <div class="col-span-2 lg:col-span-1">
                 <TextInput
                     name="q"
                     label="Search"
-                    value=q
+                    value=text(Some(query.q.clone()))
                     input_type="search"
                     placeholder="Name, address or user"
-                    on_input=typed
                     verbatim=true
                 />
             </div>
-            <SelectInput name="authentication" label="Authentication" value=authentication options=authentications on_change=chosen/>
-            <SelectInput name="scheme" label="Proxy protocol" value=scheme options=schemes on_change=chosen/>
-            <SelectInput name="is_default" label="Default" value=is_default options=defaults on_change=chosen/>
+            <SelectInput
+                name="authentication"
+                label="Authentication"
+                value=text(query.authentication.map(|a| a.to_string()))
+                options=authentications
+            />
+            <SelectInput name="scheme" label="Proxy protocol" value=text(query.scheme.map(|s| s.to_string())) options=schemes/>
+            <SelectInput name="is_default" label="Default" value=text(query.is_default.map(|d| d.to_string())) options=defaults/>
             // Cards have no column headers to sort by.
             <div class="sm:hidden">
-                <SelectInput name="sort" label="Sort by" value=sort options=orders() on_change=chosen/>
+                <SelectInput name="sort" label="Sort by" value=text(sort) options=orders()/>
             </div>
+            {limit.map(|limit| view! { <input type="hidden" name="limit" value=limit.to_string()/> })}
             <div class="col-span-2 flex items-center gap-1 lg:col-span-1">
                 <Button>
                     <Icon name=IconName::Search/>
                     "Search"
                 </Button>
-                {move || clear.get().map(|href| view! { <LinkButton href kind=ButtonKind::Ghost>"Clear filters"</LinkButton> })}
+                <span id="proxy-clear" data-region="">
+                    {clear.map(|href| view! { <LinkButton href kind=ButtonKind::Ghost>"Clear filters"</LinkButton> })}
+                </span>
             </div>
         </form>
     }
@@ -493,7 +367,9 @@ fn orders() -> Vec<(String, String)> {
         SortField::IsDefault => ("Default last", "Default first"),
         SortField::CreatedAt => ("Oldest first", "Newest first"),
     };
-    let order = |field, descending, text: &str| (ProxySort { field, descending }.to_string(), text.to_string());
+    // The usual order needs no word in the address.
+    let value = |sort: ProxySort| if sort == ProxySort::default() { String::new() } else { sort.to_string() };
+    let order = |field, descending, text: &str| (value(ProxySort { field, descending }), text.to_string());
     SortField::ALL
         .into_iter()
         .flat_map(|field| {
@@ -501,25 +377,4 @@ fn orders() -> Vec<(String, String)> {
             [order(field, false, up), order(field, true, down)]
         })
         .collect()
-}
-
-/// `/` puts the focus into the search, unless something is being typed.
-fn focus_search_on_slash() {
-    let listener = window_event_listener(leptos::ev::keydown, |event: KeyboardEvent| {
-        use leptos::wasm_bindgen::JsCast as _;
-        if event.key() != "/" || event.ctrl_key() || event.meta_key() || event.alt_key() {
-            return;
-        }
-        let focused = document().active_element();
-        let typing = focused.is_some_and(|element| {
-            matches!(element.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
-                || element.closest("dialog").is_ok_and(|d| d.is_some())
-        });
-        let search = document().get_element_by_id("q").and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok());
-        if let (false, Some(search)) = (typing, search) {
-            event.prevent_default();
-            drop(search.focus());
-        }
-    });
-    on_cleanup(move || listener.remove());
 }

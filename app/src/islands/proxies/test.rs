@@ -68,7 +68,7 @@ impl TestRun {
             };
             self.progress.try_update(|progress| progress.apply(line));
             if let Some(ended) = ended {
-                done.try_run(ended);
+                done.run(ended);
             }
         }));
         self.running.set_value(Some(handle));
@@ -110,7 +110,7 @@ async fn watch(subject: Subject, target: String, mut on_line: impl FnMut(TestLin
     let mut pieces = pin!(stream.into_inner());
     let mut lines = Lines::default();
     let mut whole = false;
-    let mut take = |line: String| match serde_json::from_str(&line) {
+    let mut take = |line: String| match serde_json::from_slice(line.as_bytes()) {
         Ok(line) => {
             whole |= matches!(line, TestLine::Report(_) | TestLine::Error(_));
             on_line(line);

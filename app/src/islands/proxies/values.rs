@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatehouse_domain::{Authentication, ProxyForm, ProxyView, Scheme, Secret, SecretInput};
+use gatehouse_domain::{Authentication, ProxyForm, ProxyView, Scheme, Secret, SecretInput, UsedBy};
+use serde::{Deserialize, Serialize};
 
 /// The label of each field, in the order of the screen. The error summary and the list of differences use the same words.
 pub const LABELS: &[(&str, &str)] = &[
@@ -27,6 +28,28 @@ pub const MORE: &[&str] = &["scheme", "bypass", "ca_pem", "timeout_s"];
 #[must_use]
 pub fn label(field: &str) -> &'static str {
     LABELS.iter().find(|(name, _)| *name == field).map_or("This form", |(_, label)| label)
+}
+
+/// A saved setting as the islands need it: in the form's own words, without its times (the browser would need a calendar).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Its identifier.
+    pub id: String,
+    /// The version that may be written over.
+    pub version: u64,
+    /// Whether a password is stored.
+    pub has_password: bool,
+    /// What the form starts with.
+    pub form: ProxyForm,
+    /// Who uses it.
+    pub used_by: Vec<UsedBy>,
+}
+
+impl From<ProxyView> for Stored {
+    fn from(view: ProxyView) -> Self {
+        let form = of_view(&view);
+        Self { id: view.id, version: view.version, has_password: view.has_password, form, used_by: view.used_by }
+    }
 }
 
 /// The values of a saved setting as the form starts with them.
@@ -111,8 +134,8 @@ pub fn leads_elsewhere(saved: &ProxyForm, form: &ProxyForm) -> bool {
 }
 
 fn place(form: &ProxyForm) -> (String, String, &str) {
-    let host =
-        gatehouse_domain::HostName::parse(&form.host).map_or_else(|_| form.host.trim().to_lowercase(), |h| h.ascii().to_string());
+    let host = gatehouse_domain::HostName::parse(&form.host)
+        .map_or_else(|_| form.host.trim().to_ascii_lowercase(), |h| h.ascii().to_string());
     let port = gatehouse_domain::Port::parse(&form.port).map_or_else(|_| form.port.trim().to_string(), |p| p.to_string());
     (host, port, form.scheme.as_str())
 }
@@ -152,11 +175,10 @@ pub struct Difference {
 
 /// Where what somebody typed and what is stored now differ, field by field. Passwords are never told, only that there is one.
 #[must_use]
-pub fn differences(mine: &ProxyForm, theirs: &ProxyView) -> Vec<Difference> {
-    let other = of_view(theirs);
+pub fn differences(mine: &ProxyForm, theirs: &Stored) -> Vec<Difference> {
     let mut differences: Vec<_> = shown(mine)
         .into_iter()
-        .zip(shown(&other))
+        .zip(shown(&theirs.form))
         .filter(|(a, b)| a.1 != b.1)
         .map(|(a, b)| Difference { label: label(a.0), mine: a.1, theirs: b.1 })
         .collect();
@@ -259,8 +281,8 @@ mod tests {
 
     #[test]
     fn differences_are_told_field_by_field_and_no_password_with_them() {
-        let theirs = saved();
-        let mut mine = of_view(&theirs);
+        let theirs = Stored::from(saved());
+        let mut mine = theirs.form.clone();
         assert_eq!(differences(&mine, &theirs), []);
         mine.port = "8080".into();
         mine.bypass = String::new();
@@ -278,10 +300,12 @@ mod tests {
 
     #[test]
     fn transparent_says_nothing_of_user_and_password() {
-        let theirs = ProxyView { authentication: Authentication::Transparent, username: None, has_password: false, ..saved() };
-        let mine = ProxyForm { username: "left over".into(), password: SecretInput::Set(Secret::new("x")), ..of_view(&theirs) };
+        let view = ProxyView { authentication: Authentication::Transparent, username: None, has_password: false, ..saved() };
+        let theirs = Stored::from(view);
+        let mine =
+            ProxyForm { username: "left over".into(), password: SecretInput::Set(Secret::new("x")), ..theirs.form.clone() };
         assert_eq!(differences(&mine, &theirs), []);
-        assert!(same(&of_view(&theirs), &mine));
+        assert!(same(&theirs.form, &mine));
     }
 
     #[test]

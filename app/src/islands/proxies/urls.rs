@@ -84,7 +84,9 @@ pub fn list_with_flash(query: &ProxyQuery, flash: &str) -> String {
     with_params(LIST, params)
 }
 
-fn with_params(path: &str, params: Vec<(&'static str, String)>) -> String {
+/// A path with these parameters, encoded.
+#[must_use]
+pub fn with_params(path: &str, params: Vec<(&'static str, String)>) -> String {
     let mut url = path.to_string();
     for (n, (key, value)) in params.into_iter().enumerate() {
         url.push(if n == 0 { '?' } else { '&' });

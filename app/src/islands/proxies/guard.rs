@@ -4,11 +4,13 @@ use leptos::{
     ev::{BeforeUnloadEvent, MouseEvent},
     html,
     prelude::*,
-    wasm_bindgen::{JsCast as _, closure::Closure},
+    wasm_bindgen::JsValue,
 };
-use leptos_router::{NavigateOptions, hooks::use_navigate};
 
-use crate::components::{Button, ButtonKind};
+use crate::{
+    browser::{followed_link, go, on, path_and_search},
+    components::{Button, ButtonKind},
+};
 
 /// How the person wants to leave.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +23,10 @@ enum Way {
 
 /// Asks before this page is left while `dirty`. `leaving` is set once the person has decided to.
 ///
-/// The router hears of the back button before anybody else can, so there is an entry of our own in the history while something
-/// would be lost: going back leads from it to this same page, and the question.
+/// A page can't refuse the back button, so there is an entry of our own in the history while something would be lost: going
+/// back leads from it to this same page, and the question.
 #[component]
-pub fn LeaveGuard(
+pub(super) fn LeaveGuard(
     /// Something would be lost.
     #[prop(into)]
     dirty: Signal<bool>,
@@ -35,7 +37,6 @@ pub fn LeaveGuard(
     // Where our own entry in the history leads, while there is one.
     let entry = StoredValue::new(None::<String>);
     let dialog = NodeRef::<html::Dialog>::new();
-    let navigate = StoredValue::new(use_navigate());
     // Effects run in the browser only.
     Effect::new(move |_| listen(dirty, wanted, entry));
     Effect::new(move |_| {
@@ -54,10 +55,10 @@ pub fn LeaveGuard(
     });
     // Also what Esc does.
     let stay = move || {
-        if wanted.try_get_untracked().flatten() == Some(Way::Back) {
+        if wanted.get_untracked() == Some(Way::Back) {
             add_entry(entry);
         }
-        wanted.try_set(None);
+        wanted.set(None);
     };
     let discard = Callback::new(move |_: MouseEvent| {
         let Some(way) = wanted.get_untracked() else { return };
@@ -65,11 +66,7 @@ pub fn LeaveGuard(
         wanted.set(None);
         match way {
             // In the place of our own entry.
-            Way::Link(to) => {
-                let options =
-                    NavigateOptions { resolve: false, replace: entry.with_value(Option::is_some), ..NavigateOptions::default() };
-                navigate.with_value(|navigate| navigate(&to, options));
-            }
+            Way::Link(to) => go(&to, entry.with_value(Option::is_some)),
             Way::Back => go_back(),
         }
     });
@@ -107,8 +104,7 @@ fn add_entry(entry: StoredValue<Option<String>>) {
     }
     if let Ok(history) = window().history() {
         let here = path_and_search();
-        let state = leptos::wasm_bindgen::JsValue::NULL;
-        let added = history.push_state_with_url(&state, "", Some(&here)).is_ok();
+        let added = history.push_state_with_url(&JsValue::NULL, "", Some(&here)).is_ok();
         entry.set_value(added.then_some(here));
     }
 }
@@ -121,64 +117,32 @@ fn go_back() {
 
 /// Hears of everything that would leave the page.
 fn listen(dirty: Signal<bool>, wanted: RwSignal<Option<Way>>, entry: StoredValue<Option<String>>) {
-    let is_dirty = move || dirty.try_get_untracked().unwrap_or_default();
-    let unload = window_event_listener(leptos::ev::beforeunload, move |event: BeforeUnloadEvent| {
-        if is_dirty() {
+    on(&window(), "beforeunload", move |event: BeforeUnloadEvent| {
+        if dirty.get_untracked() {
             event.prevent_default();
         }
     });
-    // The page's own address is read when the entry is made: when this begins to listen, the router may still be at the last page.
-    let back = window_event_listener(leptos::ev::popstate, move |_| {
-        if entry.try_get_value().flatten() != Some(path_and_search()) {
+    on(&window(), "popstate", move |_: web_sys::Event| {
+        if entry.get_value() != Some(path_and_search()) {
             return;
         }
         entry.set_value(None);
-        if is_dirty() {
+        if dirty.get_untracked() {
             wanted.set(Some(Way::Back));
         } else {
             // What was changed is as it was: nobody wants to come to the same page.
             go_back();
         }
     });
-    // The router listens at the window: what the document's listener takes care of does not reach it as a navigation.
-    let click = Closure::<dyn FnMut(MouseEvent)>::new(move |event: MouseEvent| {
-        if is_dirty()
-            && let Some(to) = destination(&event)
+    on(&document(), "click", move |event: MouseEvent| {
+        if dirty.get_untracked()
+            && let Some(link) = followed_link(&event)
         {
-            event.prevent_default();
-            wanted.set(Some(Way::Link(to)));
+            let to = format!("{}{}", link.pathname(), link.search());
+            if to != path_and_search() {
+                event.prevent_default();
+                wanted.set(Some(Way::Link(to)));
+            }
         }
     });
-    drop(document().add_event_listener_with_callback("click", click.as_ref().unchecked_ref()));
-    let click = StoredValue::new_local(click);
-    on_cleanup(move || {
-        unload.remove();
-        back.remove();
-        click.try_with_value(|click| {
-            drop(document().remove_event_listener_with_callback("click", click.as_ref().unchecked_ref()));
-        });
-    });
-}
-
-/// Where a click leads, when it leads to another page of this site in this tab. Other sites are the browser's to ask about.
-fn destination(event: &MouseEvent) -> Option<String> {
-    if event.default_prevented()
-        || event.button() != 0
-        || event.ctrl_key()
-        || event.meta_key()
-        || event.shift_key()
-        || event.alt_key()
-    {
-        return None;
-    }
-    let element = event.target()?.dyn_into::<web_sys::Element>().ok()?;
-    let link = element.closest("a[href]").ok().flatten()?.dyn_into::<web_sys::HtmlAnchorElement>().ok()?;
-    let same_site = window().location().origin().is_ok_and(|origin| origin == link.origin());
-    let to = format!("{}{}", link.pathname(), link.search());
-    (same_site && link.target().is_empty() && !link.has_attribute("download") && to != path_and_search()).then_some(to)
-}
-
-fn path_and_search() -> String {
-    let location = window().location();
-    location.pathname().unwrap_or_default() + &location.search().unwrap_or_default()
 }

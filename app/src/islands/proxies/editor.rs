@@ -3,37 +3,29 @@
 //! What is typed lives in one signal a field; [`ProxyForm`] is made of them to be checked, tested and sent. The same checks
 //! run here and on the server, whose answer has the last word.
 
-use std::time::Duration;
-
-use gatehouse_domain::{
-    AppError, Authentication, FieldErrors, ProxyForm, ProxyView, Role, Scheme, Secret, SecretInput, TestTarget,
-};
+use gatehouse_domain::{AppError, Authentication, FieldErrors, ProxyForm, Scheme, Secret, SecretInput, TestTarget};
 use leptos::{
     ev::{MouseEvent, SubmitEvent},
     prelude::*,
     task::spawn_local,
 };
-use leptos_meta::Title;
-use leptos_router::{
-    NavigateOptions,
-    hooks::{use_navigate, use_params_map},
-};
 
 use super::{
-    answer_with_status, crumbs,
     guard::LeaveGuard,
-    parts::{Day, LastTestNote, Users},
     test::{Subject, TestPanel, TestRun},
-    urls, values,
+    urls,
+    users::Users,
+    values::{self, Stored},
 };
 use crate::{
     api::proxies::{create_proxy, get_proxy, replace_proxy},
+    browser::{focus, go, regions, use_hydrated},
     components::{
-        Banner, Breadcrumbs, Button, ButtonKind, Checkbox, ErrorState, Icon, IconName, Kind, LinkButton, PageHeader,
-        PasswordInput, RadioGroup, SelectInput, Skeleton, TextArea, TextInput, focus_first_invalid,
+        Banner, Button, ButtonKind, Checkbox, Icon, IconName, Kind, LinkButton, PasswordInput, RadioGroup, SelectInput, TextArea,
+        TextInput, focus_first_invalid,
     },
+    islands::{AFTER_BLUR, Packed},
     outcome::FormOutcome,
-    page::{use_hydrated, use_outcome, use_session},
 };
 
 /// The form's id.
@@ -43,59 +35,9 @@ const SUMMARY: &str = "error-summary";
 /// The id of what tells about somebody else's change.
 const CONFLICT: &str = "conflict";
 
-/// A field is checked a moment after it was left: an error that appears at once moves the button that is being clicked.
-const AFTER_BLUR: Duration = Duration::from_millis(200);
-
 /// What the server says too when a stored password would go elsewhere.
 const PASSWORD_AGAIN: &str =
     "Enter the password again: the stored one was entered for another host, port or scheme and is not sent elsewhere.";
-
-/// `/company/settings/proxies/new`.
-#[component]
-pub fn ProxyNewPage() -> impl IntoView {
-    view! {
-        <Title text="New proxy setting"/>
-        <Breadcrumbs items=crumbs(Some("New"))/>
-        <PageHeader title="New proxy setting"/>
-        <Editor/>
-    }
-    .into_any()
-}
-
-/// `/company/settings/proxies/{id}`.
-#[component]
-pub fn ProxyEditPage() -> impl IntoView {
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
-    let proxy = Resource::new(move || id.get(), get_proxy);
-    view! {
-        <Title text="Edit a proxy setting"/>
-        <Breadcrumbs items=crumbs(Some("Edit"))/>
-        <Suspense fallback=|| view! { <Skeleton lines=8/> }>
-            {move || Suspend::new(async move {
-                match proxy.await {
-                    Ok(view) => {
-                        let title = format!("Edit “{}”", view.name);
-                        view! {
-                            <PageHeader title/>
-                            <Editor view/>
-                        }
-                            .into_any()
-                    }
-                    Err(error) => {
-                        answer_with_status(&error.0);
-                        view! {
-                            <PageHeader title="Edit a proxy setting"/>
-                            <ErrorState error=error.0 retry=Callback::new(move |()| proxy.refetch())/>
-                        }
-                            .into_any()
-                    }
-                }
-            })}
-        </Suspense>
-    }
-    .into_any()
-}
 
 /// One signal for each field.
 #[derive(Clone, Copy)]
@@ -184,7 +126,7 @@ struct State {
     /// What went wrong with the whole.
     failure: RwSignal<Option<AppError>>,
     /// As somebody else has stored it meanwhile.
-    conflict: RwSignal<Option<ProxyView>>,
+    conflict: RwSignal<Option<Stored>>,
     /// What pasting has filled.
     note: RwSignal<Option<String>>,
     /// Whether "More" is open.
@@ -195,8 +137,8 @@ struct State {
 }
 
 impl State {
-    fn new(view: Option<&ProxyView>, outcome: FormOutcome) -> Self {
-        let saved = view.map_or_else(ProxyForm::default, values::of_view);
+    fn new(stored: Option<&Stored>, outcome: FormOutcome) -> Self {
+        let saved = stored.map_or_else(ProxyForm::default, |stored| stored.form.clone());
         let FormOutcome { values: posted, error, report, .. } = outcome;
         let typed = if posted.is_empty() {
             saved.clone()
@@ -204,14 +146,14 @@ impl State {
             values::of_fields(posted.iter().map(|(name, value)| (name.as_str(), value.as_str())))
         };
         let errors = error.as_ref().map(AppError::fields).unwrap_or_default();
-        let conflict = matches!(error, Some(AppError::Changed { .. })).then(|| view.cloned()).flatten();
+        let conflict = matches!(error, Some(AppError::Changed { .. })).then(|| stored.cloned()).flatten();
         let more = values::has_more(&typed) || has_more_errors(&errors);
-        let version = view.map(|view| view.version).unwrap_or_default();
+        let version = stored.map(|stored| stored.version).unwrap_or_default();
         Self {
-            id: StoredValue::new(view.map(|view| view.id.clone())),
+            id: StoredValue::new(stored.map(|stored| stored.id.clone())),
             saved: RwSignal::new(saved),
             version: RwSignal::new(posted.get("version").and_then(|version| version.parse().ok()).unwrap_or(version)),
-            has_password: RwSignal::new(view.is_some_and(|view| view.has_password)),
+            has_password: RwSignal::new(stored.is_some_and(|stored| stored.has_password)),
             fields: Fields::new(&typed),
             target: RwSignal::new(posted.get("target").cloned().unwrap_or_default()),
             summary: RwSignal::new(errors.clone()),
@@ -263,10 +205,6 @@ impl State {
     fn left(self, field: &'static str) {
         set_timeout(
             move || {
-                // The page may be gone.
-                if self.errors.is_disposed() {
-                    return;
-                }
                 if field == "host" {
                     self.take_url();
                 }
@@ -366,11 +304,11 @@ impl State {
                 Some(id) => replace_proxy(id.clone(), version, form).await,
                 None => create_proxy(form).await,
             };
-            self.saving.try_set(false);
+            self.saving.set(false);
             match saved {
                 Ok(_) => {
-                    self.leaving.try_set(true);
-                    done.try_run(if id.is_some() { "saved" } else { "created" });
+                    self.leaving.set(true);
+                    done.run(if id.is_some() { "saved" } else { "created" });
                 }
                 Err(error) => self.refused(error.0).await,
             }
@@ -380,21 +318,21 @@ impl State {
     async fn refused(self, error: AppError) {
         if let (AppError::Changed { .. }, Some(id)) = (&error, self.id.get_value()) {
             match get_proxy(id).await {
-                Ok(view) => {
-                    self.conflict.try_set(Some(view));
+                Ok(theirs) => {
+                    self.conflict.set(Some(theirs));
                     focus(CONFLICT);
                 }
                 Err(error) => {
-                    self.failure.try_set(Some(error.0));
+                    self.failure.set(Some(error.0));
                 }
             }
             return;
         }
         let fields = error.fields();
         if fields.is_empty() {
-            self.failure.try_set(Some(error));
+            self.failure.set(Some(error));
         } else {
-            self.summary.try_set(fields.clone());
+            self.summary.set(fields.clone());
             self.show(fields);
         }
         focus(SUMMARY);
@@ -422,6 +360,8 @@ impl State {
             id => Subject::Draft(id, Box::new(form)),
         };
         let done = Callback::new(move |ended: Result<(), AppError>| {
+            // What is told about the setting beside the form holds its last test.
+            regions::refresh();
             if let Err(error) = ended {
                 let fields = error.fields();
                 if !fields.is_empty() {
@@ -444,10 +384,10 @@ impl State {
 
     /// What somebody else stored is what this form starts from now.
     fn take_theirs(self) {
-        let Some(view) = self.conflict.get_untracked() else { return };
-        self.saved.set(values::of_view(&view));
-        self.version.set(view.version);
-        self.has_password.set(view.has_password);
+        let Some(theirs) = self.conflict.get_untracked() else { return };
+        self.version.set(theirs.version);
+        self.has_password.set(theirs.has_password);
+        self.saved.set(theirs.form);
         self.conflict.set(None);
         self.discard();
         focus("name");
@@ -458,34 +398,24 @@ fn has_more_errors(errors: &FieldErrors) -> bool {
     values::MORE.iter().any(|field| errors.get(field).is_some())
 }
 
-/// Puts the focus on an element, after what was set is shown.
-fn focus(id: &'static str) {
-    request_animation_frame(move || {
-        use leptos::wasm_bindgen::JsCast as _;
-        if let Some(element) =
-            document().get_element_by_id(id).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok())
-        {
-            drop(element.focus());
-        }
-    });
-}
-
 /// The form.
-#[component]
-fn Editor(
+#[island]
+pub fn Editor(
     /// The setting; none for a new one.
-    #[prop(optional, into)]
-    view: Option<ProxyView>,
+    stored: Packed<Option<Stored>>,
+    /// What the form that was posted to this page led to.
+    outcome: Packed<FormOutcome>,
+    /// Whether this person may change and test it.
+    may_change: bool,
+    /// What is known about the setting besides its values.
+    children: Children,
 ) -> impl IntoView {
-    let state = State::new(view.as_ref(), use_outcome());
-    let may_change = use_session().is_none_or(|session| session.role != Role::Auditor);
+    let (Packed(stored), Packed(outcome)) = (stored, outcome);
+    let state = State::new(stored.as_ref(), outcome);
     let dirty = Memo::new(move |_| !state.leaving.get() && state.saved.with(|saved| !values::same(saved, &state.form())));
-    let navigate = StoredValue::new(use_navigate());
     let done = Callback::new(move |flash: &'static str| {
-        let to = format!("{}?flash={flash}", urls::LIST);
         // The guard has put this page into the history twice: the list takes the place of the second.
-        let options = NavigateOptions { resolve: false, replace: true, ..NavigateOptions::default() };
-        navigate.with_value(|navigate| navigate(&to, options));
+        go(&format!("{}?flash={flash}", urls::LIST), true);
     });
     let submit = move |event: SubmitEvent| {
         use leptos::wasm_bindgen::JsCast as _;
@@ -499,7 +429,7 @@ fn Editor(
             _ => state.save(state.version.get_untracked(), done),
         }
     };
-    let action = view.as_ref().map_or_else(|| urls::NEW.to_string(), |view| urls::edit(&view.id));
+    let action = stored.as_ref().map_or_else(|| urls::NEW.to_string(), |stored| urls::edit(&stored.id));
     view! {
         <form id=FORM method="post" action=action novalidate class="pb-4 [&_:is(a,button,input,select,summary,textarea)]:scroll-mb-24" on:submit=submit>
             // What Enter presses: the first button of the form.
@@ -519,7 +449,7 @@ fn Editor(
                     </div>
                     <div class="grid gap-4">
                         <TestCard state may_change/>
-                        {view.map(|view| view! { <About view may_change/> })}
+                        {children()}
                     </div>
                 </div>
             </fieldset>
@@ -780,47 +710,6 @@ fn TestCard(state: State, may_change: bool) -> impl IntoView {
             <p class="subtle text-sm" class:hidden=move || hydrated.get() || state.run.is_idle()>
                 "A password is never sent back: enter a new one again before you save."
             </p>
-        </section>
-    }
-    .into_any()
-}
-
-/// What is known about a saved setting besides its values.
-#[component]
-fn About(view: ProxyView, may_change: bool) -> impl IntoView {
-    let used = !view.used_by.is_empty();
-    view! {
-        <section class="panel grid gap-3" aria-labelledby="about-heading">
-            <h2 id="about-heading">"About this setting"</h2>
-            <dl class="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-4 gap-y-2 text-sm">
-                <dt class="subtle">"Last test"</dt>
-                <dd class="m-0">
-                    <LastTestNote last=view.last_test.clone()/>
-                </dd>
-                <dt class="subtle">"Created"</dt>
-                <dd class="m-0">
-                    <Day at=view.created_at/>
-                </dd>
-                <dt class="subtle">"Saved"</dt>
-                <dd class="m-0">
-                    <Day at=view.updated_at/>
-                </dd>
-                <dt class="subtle">"Used by"</dt>
-                <dd class="m-0">
-                    {if used { view! { <Users users=view.used_by.clone()/> }.into_any() } else { "nobody yet".into_any() }}
-                </dd>
-            </dl>
-            {may_change
-                .then(|| {
-                    view! {
-                        <div>
-                            <LinkButton href=urls::delete(&view.id) kind=ButtonKind::Ghost>
-                                <Icon name=IconName::Trash/>
-                                "Delete…"
-                            </LinkButton>
-                        </div>
-                    }
-                })}
         </section>
     }
     .into_any()

@@ -1,133 +1,138 @@
-//! What a row of the list can do, once the browser has taken over: a server function, a message, the list again.
+//! What a row of the list can do: a server function, a message, the list again.
 
-use gatehouse_domain::{AppError, ProxyView};
+use gatehouse_domain::AppError;
 use leptos::{html, prelude::*, task::spawn_local};
+use web_sys::Element;
 
 use super::{
-    parts::Users,
     test::{Subject, TestPanel, TestRun},
     urls,
+    users::Users,
+    values::Stored,
 };
 use crate::{
     api::proxies::{delete_proxy, duplicate_proxy, get_proxy, make_default_proxy},
-    components::{Banner, Button, ConfirmDialog, Icon, IconName, Kind, TextInput, Toasts, use_toasts},
+    browser::regions,
+    components::{Banner, Button, ConfirmDialog, Icon, IconName, Kind, TextInput, toast_error, toast_success},
+    error::ApiError,
 };
+
+/// A row as its HTML tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    /// The setting's identifier.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
 
 /// What is under way in the list.
 #[derive(Clone, Copy)]
-pub struct Actions {
-    /// The row and the action that wait for the server.
-    busy: RwSignal<Option<(String, &'static str)>>,
+pub(super) struct Actions {
+    /// Something waits for the server: one thing at a time.
+    busy: RwSignal<bool>,
     /// The one that shall be deleted.
-    deleting: RwSignal<Option<ProxyView>>,
+    deleting: RwSignal<Option<Stored>>,
     delete_open: RwSignal<bool>,
     delete_error: RwSignal<Option<AppError>>,
     /// The one that is tested.
-    testing: RwSignal<Option<(String, String)>>,
+    testing: RwSignal<Option<Row>>,
     run: TestRun,
     target: RwSignal<String>,
-    reload: RwSignal<u32>,
-    toasts: Toasts,
 }
 
 impl Actions {
-    /// `reload` is counted up when the list is to be loaded again.
-    #[must_use]
-    pub fn new(reload: RwSignal<u32>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            busy: RwSignal::new(None),
+            busy: RwSignal::new(false),
             deleting: RwSignal::new(None),
             delete_open: RwSignal::new(false),
             delete_error: RwSignal::new(None),
             testing: RwSignal::new(None),
             run: TestRun::new(None),
             target: RwSignal::new(String::new()),
-            reload,
-            toasts: use_toasts(),
         }
     }
 
-    /// Whether this row waits for the server to do this.
-    pub fn is_busy(self, id: &str, action: &str) -> bool {
-        self.busy.with(|busy| busy.as_ref().is_some_and(|(b, a)| b == id && *a == action))
+    /// Does what the button of this row says.
+    pub(super) fn run(self, intent: &str, row: Row, button: Element) {
+        match intent {
+            "test-saved" => self.test(row),
+            "duplicate" => self.call(button, duplicate_proxy(row.id), move |copy| {
+                toast_success(&format!("“{}” was duplicated as “{copy}”. The copy is not the default.", row.name));
+                regions::refresh();
+            }),
+            "default" => self.call(button, make_default_proxy(row.id), move |_| {
+                toast_success(&format!("“{}” is the default proxy now.", row.name));
+                regions::refresh();
+            }),
+            "delete" => self.call(button, get_proxy(row.id), move |stored| {
+                self.delete_error.set(None);
+                self.deleting.set(Some(stored));
+                self.delete_open.set(true);
+            }),
+            _ => {}
+        }
     }
 
-    fn load_again(self) {
-        self.reload.try_update(|n| *n += 1);
-    }
-
-    /// Makes it the default.
-    pub fn make_default(self, id: String, name: String) {
-        self.change("default", id.clone(), make_default_proxy(id), move |_| format!("“{name}” is the default proxy now."));
-    }
-
-    /// Makes a copy.
-    pub fn duplicate(self, id: String, name: String) {
-        self.change("duplicate", id.clone(), duplicate_proxy(id), move |copy| {
-            format!("“{name}” was duplicated as “{}”. The copy is not the default.", copy.name)
-        });
-    }
-
-    fn change(
-        self, action: &'static str, id: String, call: impl Future<Output = Result<ProxyView, crate::error::ApiError>> + 'static,
-        message: impl FnOnce(ProxyView) -> String + 'static,
+    /// Asks the server; the button shows that something is under way. What goes wrong is told, and the list loaded again.
+    fn call<T: 'static>(
+        self, button: Element, call: impl Future<Output = Result<T, ApiError>> + 'static, done: impl FnOnce(T) + 'static,
     ) {
-        if self.busy.with_untracked(Option::is_some) {
+        if self.busy.get_untracked() {
             return;
         }
-        self.busy.set(Some((id, action)));
+        self.busy.set(true);
+        drop(button.set_attribute("aria-busy", "true"));
         spawn_local(async move {
-            match call.await {
-                Ok(view) => self.toasts.success(message(view)),
-                Err(error) => self.toasts.error(error.to_string()),
+            let answer = call.await;
+            self.busy.set(false);
+            drop(button.remove_attribute("aria-busy"));
+            match answer {
+                Ok(answer) => done(answer),
+                Err(error) => {
+                    toast_error(&error.to_string());
+                    regions::refresh();
+                }
             }
-            self.busy.try_set(None);
-            self.load_again();
         });
-    }
-
-    /// Asks before deleting.
-    pub fn ask_delete(self, view: ProxyView) {
-        self.delete_error.set(None);
-        self.deleting.set(Some(view));
-        self.delete_open.set(true);
     }
 
     fn delete(self) {
-        let Some(view) = self.deleting.get_untracked() else { return };
-        self.busy.set(Some((view.id.clone(), "delete")));
+        let Some(stored) = self.deleting.get_untracked() else { return };
+        self.busy.set(true);
         spawn_local(async move {
-            match delete_proxy(view.id.clone(), view.version).await {
+            match delete_proxy(stored.id.clone(), stored.version).await {
                 Ok(()) => {
-                    self.delete_open.try_set(false);
-                    self.toasts.success(format!("“{}” was deleted.", view.name));
+                    self.delete_open.set(false);
+                    toast_success(&format!("“{}” was deleted.", stored.form.name));
                 }
                 Err(error) => {
                     // Somebody changed it or took it into use in between: the question shows it as it is now.
                     if matches!(error.0, AppError::InUse(_) | AppError::Changed { .. })
-                        && let Ok(now) = get_proxy(view.id).await
+                        && let Ok(now) = get_proxy(stored.id).await
                     {
-                        self.deleting.try_set(Some(now));
+                        self.deleting.set(Some(now));
                     }
-                    self.delete_error.try_set(Some(error.0));
+                    self.delete_error.set(Some(error.0));
                 }
             }
-            self.busy.try_set(None);
-            self.load_again();
+            self.busy.set(false);
+            regions::refresh();
         });
     }
 
     /// Opens the drawer and starts.
-    pub fn test(self, id: String, name: String) {
+    fn test(self, row: Row) {
         self.target.set(String::new());
-        self.testing.set(Some((id, name)));
+        self.testing.set(Some(row));
         self.start_test();
     }
 
     fn start_test(self) {
-        let Some((id, _)) = self.testing.get_untracked() else { return };
+        let Some(row) = self.testing.get_untracked() else { return };
         // The list shows the last result: whatever the end, it may be another now.
-        self.run.start(Subject::Saved(id), self.target.get_untracked(), Callback::new(move |_| self.load_again()));
+        self.run.start(Subject::Saved(row.id), self.target.get_untracked(), Callback::new(move |_| regions::refresh()));
     }
 
     fn close_test(self) {
@@ -138,19 +143,18 @@ impl Actions {
 
 /// The question before a setting is deleted. While it is in use there is no "Delete", but the list of its users.
 #[component]
-pub fn DeleteDialog(
+pub(super) fn DeleteDialog(
     /// Of the list.
     actions: Actions,
 ) -> impl IntoView {
     let deleting = actions.deleting;
-    let used = Memo::new(move |_| deleting.with(|d| d.as_ref().is_some_and(|view| !view.used_by.is_empty())));
+    let used = Memo::new(move |_| deleting.with(|d| d.as_ref().is_some_and(|stored| !stored.used_by.is_empty())));
     let title = Signal::derive(move || {
         deleting.with(|d| {
-            let name = d.as_ref().map_or("", |view| &view.name);
+            let name = d.as_ref().map_or("", |stored| &stored.form.name);
             if used.get() { format!("“{name}” is in use") } else { format!("Delete “{name}”?") }
         })
     });
-    let busy = Signal::derive(move || actions.busy.with(|busy| matches!(busy, Some((_, "delete")))));
     view! {
         <ConfirmDialog
             id="delete-proxy"
@@ -158,15 +162,15 @@ pub fn DeleteDialog(
             title
             confirm_label="Delete"
             danger=true
-            busy
+            busy=actions.busy
             disabled=used
             keep_open=true
             on_confirm=Callback::new(move |()| actions.delete())
         >
-            {move || deleting.with(|d| d.as_ref().map(|view| view! { <DeleteText view=view.clone()/> }))}
+            {move || deleting.with(|d| d.as_ref().map(|stored| view! { <DeleteText stored=stored.clone()/> }))}
             {move || {
                 let error = actions.delete_error.get().filter(|error| !matches!(error, AppError::InUse(_)));
-                error.map(|error| view! { <Banner kind=Kind::Error title=super::delete::refusal(&error)/> })
+                error.map(|error| view! { <Banner kind=Kind::Error title=refusal(&error)/> })
             }}
         </ConfirmDialog>
     }
@@ -177,28 +181,39 @@ pub fn DeleteDialog(
 #[component]
 pub fn DeleteText(
     /// The setting.
-    view: ProxyView,
+    stored: Stored,
 ) -> impl IntoView {
-    if !view.used_by.is_empty() {
+    if !stored.used_by.is_empty() {
         return view! {
             <p>"It can't be deleted while somebody uses it. Give these another proxy first:"</p>
-            <Users users=view.used_by/>
+            <Users users=stored.used_by/>
         }
         .into_any();
     }
-    let place = format!("{}:{}", view.host, view.port);
+    let place = format!("{}:{}", stored.form.host, stored.form.port);
     view! {
         <p>"The proxy setting for " <strong class="wrap-anywhere">{place}</strong> " will be gone for good, with its password. Nobody uses it."</p>
-        {view
+        {stored
+            .form
             .is_default
             .then(|| view! { <p>"It is the default proxy: afterwards there is none, until you make another one the default."</p> })}
     }
     .into_any()
 }
 
+/// Why it was not deleted, in the words of this question.
+#[must_use]
+pub fn refusal(error: &AppError) -> String {
+    match error {
+        AppError::Changed { .. } => "Somebody else changed this setting meanwhile. Look at it again before you delete it.".into(),
+        AppError::NotFound => "Somebody else has deleted this setting already.".into(),
+        error => error.to_string(),
+    }
+}
+
 /// Tests a saved setting beside the list, live.
 #[component]
-pub fn TestDrawer(
+pub(super) fn TestDrawer(
     /// Of the list.
     actions: Actions,
 ) -> impl IntoView {
@@ -212,8 +227,8 @@ pub fn TestDrawer(
             _ => {}
         }
     });
-    let name = move || actions.testing.with(|t| t.as_ref().map(|(_, name)| name.clone()).unwrap_or_default());
-    let edit = move || actions.testing.with(|t| t.as_ref().map_or_else(String::new, |(id, _)| urls::edit(id)));
+    let name = move || actions.testing.with(|t| t.as_ref().map(|row| row.name.clone()).unwrap_or_default());
+    let edit = move || actions.testing.with(|t| t.as_ref().map_or_else(String::new, |row| urls::edit(&row.id)));
     view! {
         <dialog
             node_ref=dialog

@@ -1,0 +1,132 @@
+//! API tokens: the form for a new one, the button that copies it, the question before one is revoked.
+
+// The macro makes structs of the props, whose documentation it does not take over.
+#![allow(missing_docs)]
+
+use gatehouse_domain::TokenName;
+use leptos::{ev::SubmitEvent, html, prelude::*, wasm_bindgen::JsCast as _};
+
+use crate::{
+    browser::{closest, on, use_hydrated},
+    components::{Button, ButtonKind, ConfirmDialog, Icon, IconName, TextInput, focus_first_invalid, toast_success},
+};
+
+const FORM: &str = "token-form";
+const REVOKE_FORM: &str = "revoke-form";
+
+/// The field with the new token, which is plain HTML (a secret has no business in an island's props), and a button that
+/// copies it.
+#[island]
+pub fn CopyField(
+    /// An input with the id `new-token`.
+    children: Children,
+) -> impl IntoView {
+    let hydrated = use_hydrated();
+    let copy = move |_| {
+        let field =
+            document().get_element_by_id("new-token").and_then(|field| field.dyn_into::<web_sys::HtmlInputElement>().ok());
+        let Some(field) = field else { return };
+        field.select();
+        // Outside of a secure context there is no clipboard: it is selected, Ctrl+C does the rest.
+        if window().is_secure_context() {
+            drop(window().navigator().clipboard().write_text(&field.value()));
+            toast_success("The token is in the clipboard.");
+        } else {
+            toast_success("The token is selected: copy it with Ctrl+C.");
+        }
+    };
+    view! {
+        <div class="copy-row">
+            <label class="sr-only" for="new-token">"New API token"</label>
+            {children()}
+            <button type="button" class="btn js-only" class:invisible=move || !hydrated.get() on:click=copy>
+                <Icon name=IconName::Copy/>
+                "Copy"
+            </button>
+        </div>
+    }
+    .into_any()
+}
+
+/// Makes a token.
+#[island]
+pub fn CreateForm(
+    /// The name that was typed.
+    value: String, /// What was wrong with it.
+    problem: Option<String>,
+) -> impl IntoView {
+    let name = RwSignal::new(value);
+    let error = RwSignal::new(problem);
+    let busy = RwSignal::new(false);
+    let submit = move |event: SubmitEvent| {
+        error.set(name.with_untracked(|text| TokenName::parse(text).err()));
+        if error.with_untracked(Option::is_some) {
+            event.prevent_default();
+            focus_first_invalid(FORM);
+        } else {
+            busy.set(true);
+        }
+    };
+    view! {
+        <form id=FORM class="inline-form" method="post" action="/profile/tokens" novalidate on:submit=submit>
+            <TextInput
+                name="name"
+                label="Name"
+                hint="What it is for, such as “nightly report”."
+                value=name
+                error
+                required=true
+                on_input=Callback::new(move |_| error.set(None))
+            />
+            <Button kind=ButtonKind::Primary busy>
+                <Icon name=IconName::Plus/>
+                "Create token"
+            </Button>
+        </form>
+    }
+    .into_any()
+}
+
+/// The question before a token is revoked: asked when a form with `data-revoke` is posted.
+#[island]
+pub fn RevokeDialog() -> impl IntoView {
+    let open = RwSignal::new(false);
+    let busy = RwSignal::new(false);
+    let (action, name, ends_with) = (RwSignal::new(String::new()), RwSignal::new(String::new()), RwSignal::new(String::new()));
+    // Effects run in the browser only.
+    Effect::new(move |_| {
+        on(&document(), "submit", move |event: SubmitEvent| {
+            let Some(form) = closest::<web_sys::HtmlFormElement>(&event, "form[data-revoke]") else { return };
+            event.prevent_default();
+            action.set(form.action());
+            name.set(form.get_attribute("data-revoke").unwrap_or_default());
+            ends_with.set(form.get_attribute("data-ends-with").unwrap_or_default());
+            open.set(true);
+        });
+    });
+    let form = NodeRef::<html::Form>::new();
+    view! {
+        <form id=REVOKE_FORM method="post" action=move || action.get() node_ref=form hidden></form>
+        <ConfirmDialog
+            id="revoke"
+            open
+            title="Revoke this token?"
+            confirm_label="Revoke token"
+            danger=true
+            busy
+            keep_open=true
+            on_confirm=Callback::new(move |()| {
+                if let Some(form) = form.get_untracked() {
+                    busy.set(true);
+                    drop(form.submit());
+                }
+            })
+        >
+            <p>
+                <strong>{move || name.get()}</strong>" (ends with "<code>"…"{move || ends_with.get()}</code>
+                ") stops working at once. Programs that use it can no longer sign in. This can't be undone."
+            </p>
+        </ConfirmDialog>
+    }
+    .into_any()
+}

@@ -1,0 +1,109 @@
+//! The pages around the form of a proxy setting.
+
+use gatehouse_domain::ProxyView;
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+use super::{
+    crumbs,
+    parts::{Day, LastTestNote},
+    use_id,
+};
+use crate::{
+    api::proxies::load_proxy,
+    components::{Breadcrumbs, ButtonKind, ErrorState, Icon, IconName, LinkButton, PageHeader},
+    islands::{
+        Packed,
+        proxies::{Editor, Users, urls},
+    },
+    page::{answer_with_status, may_change, use_outcome},
+};
+
+/// `/company/settings/proxies/new`.
+#[component]
+pub fn ProxyNewPage() -> impl IntoView {
+    view! {
+        <Title text="New proxy setting"/>
+        <Breadcrumbs items=crumbs(Some("New"))/>
+        <PageHeader title="New proxy setting"/>
+        <Editor stored=Packed(None) outcome=Packed(use_outcome()) may_change=may_change()>
+            {()}
+        </Editor>
+    }
+    .into_any()
+}
+
+/// `/company/settings/proxies/{id}`.
+#[component]
+pub fn ProxyEditPage() -> impl IntoView {
+    let (id, outcome, may_change) = (use_id(), use_outcome(), may_change());
+    let page = async move {
+        match load_proxy(&id).await {
+            Ok(view) => {
+                let title = format!("Edit “{}”", view.name);
+                view! {
+                    <PageHeader title/>
+                    <Editor stored=Packed(Some(view.clone().into())) outcome=Packed(outcome) may_change>
+                        <About view=view.clone() may_change/>
+                    </Editor>
+                }
+                .into_any()
+            }
+            Err(error) => {
+                answer_with_status(&error.0);
+                view! {
+                    <PageHeader title="Edit a proxy setting"/>
+                    <ErrorState error=error.0/>
+                }
+                .into_any()
+            }
+        }
+    };
+    view! {
+        <Title text="Edit a proxy setting"/>
+        <Breadcrumbs items=crumbs(Some("Edit"))/>
+        {Suspend::new(page)}
+    }
+    .into_any()
+}
+
+/// What is known about a saved setting besides its values.
+#[component]
+fn About(view: ProxyView, may_change: bool) -> impl IntoView {
+    let used = !view.used_by.is_empty();
+    view! {
+        <section class="panel grid gap-3" id="proxy-about" data-region="" aria-labelledby="about-heading">
+            <h2 id="about-heading">"About this setting"</h2>
+            <dl class="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-4 gap-y-2 text-sm">
+                <dt class="subtle">"Last test"</dt>
+                <dd class="m-0">
+                    <LastTestNote last=view.last_test.clone()/>
+                </dd>
+                <dt class="subtle">"Created"</dt>
+                <dd class="m-0">
+                    <Day at=view.created_at/>
+                </dd>
+                <dt class="subtle">"Saved"</dt>
+                <dd class="m-0">
+                    <Day at=view.updated_at/>
+                </dd>
+                <dt class="subtle">"Used by"</dt>
+                <dd class="m-0">
+                    {if used { view! { <Users users=view.used_by.clone()/> }.into_any() } else { "nobody yet".into_any() }}
+                </dd>
+            </dl>
+            {may_change
+                .then(|| {
+                    view! {
+                        <div>
+                            <LinkButton href=urls::delete(&view.id) kind=ButtonKind::Ghost>
+                                <Icon name=IconName::Trash/>
+                                "Delete…"
+                            </LinkButton>
+                        </div>
+                    }
+                })}
+        </section>
+    }
+    .into_any()
+}
