@@ -5,6 +5,7 @@ mod api;
 mod config;
 mod form_posts;
 mod http_errors;
+mod metrics;
 mod pages;
 mod router;
 mod security;

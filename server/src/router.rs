@@ -18,7 +18,7 @@ use tower_http::{
 };
 use tracing::Span;
 
-use crate::{api, form_posts, http_errors::HttpError, pages, security, security::BODY_LIMIT, site, state::AppState};
+use crate::{api, form_posts, http_errors::HttpError, metrics, pages, security, security::BODY_LIMIT, site, state::AppState};
 
 /// The whole server.
 pub fn router(state: AppState) -> Router {
@@ -26,7 +26,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(api::router())
         .route("/fn/{*rest}", any(pages::server_function))
-        .fallback(console)
+        .fallback_service(any(console).layer(axum::middleware::from_fn(metrics::measure)).with_state(state.clone()))
         .layer(from_fn_with_state(state.clone(), security::identify))
         .layer(from_fn_with_state(state.clone(), security::same_origin))
         .layer(axum::middleware::from_fn(limit_body))
@@ -34,6 +34,9 @@ pub fn router(state: AppState) -> Router {
         .merge(site::router(&state.leptos))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::show))
+        // A layer of routes, and the fallback's: they know which route it is.
+        .route_layer(axum::middleware::from_fn(metrics::measure))
         // A defect in one handler is a 500 for one request.
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .layer(from_fn_with_state(state.clone(), security::headers))

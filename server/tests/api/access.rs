@@ -18,6 +18,28 @@ fn probes_answer_without_an_account() {
 }
 
 #[test]
+fn metrics_count_requests_and_name_nobody() {
+    let server = Start::new().empty().start();
+    for _ in 0..2 {
+        send("GET", &format!("{}/healthz", server.url), &[], None);
+    }
+    send("GET", &format!("{}/api/v1/proxies/somebodys-identifier", server.url), &[], None);
+    send("GET", &format!("{}/setup/a-secret", server.url), &[], None);
+    let metrics = send("GET", &format!("{}/metrics", server.url), &[], None);
+    assert_eq!((metrics.status, metrics.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        r#"gatehouse_http_requests_total{method="GET",route="/healthz",status="200"} 2"#,
+        r#"gatehouse_http_requests_total{method="GET",route="/api/v1/proxies/{id}",status="401"} 1"#,
+        r#"gatehouse_http_requests_total{method="GET",route="page",status="410"} 1"#,
+        r#"gatehouse_http_request_duration_seconds_count{method="GET",route="/healthz"} 2"#,
+        "gatehouse_http_requests_in_flight 1",
+    ] {
+        assert!(metrics.text.contains(line), "{line} is not in\n{}", metrics.text);
+    }
+    assert!(!metrics.text.contains("somebody") && !metrics.text.contains("a-secret"));
+}
+
+#[test]
 fn the_set_up_link_makes_one_administrator_once() {
     let server = Start::new().empty().start();
     let began = std::time::Instant::now();
