@@ -48,6 +48,8 @@ test.describe("with the keyboard alone @once", () => {
   test.use({ signedIn: false });
 
   test("sign in, make, find and delete a setting @hydrated", async ({ page, api }) => {
+    // Every page is tabbed through from its start.
+    test.setTimeout(120_000);
     const keyboard = page.keyboard;
     await open(page, "/sign-in");
     await expect(page.getByLabel("E-mail address")).toBeFocused();
