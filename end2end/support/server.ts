@@ -58,11 +58,17 @@ export class Gatehouse {
 
   /** `gatehouse admin …` beside the running server; gives what it printed. */
   admin(...args: string[]): Promise<string> {
+    return this.adminWith("", ...args);
+  }
+
+  /** The same, with something to read. */
+  adminWith(input: string, ...args: string[]): Promise<string> {
     return new Promise((resolve, reject) => {
-      execFile(program, ["admin", ...args], { cwd: this.place, env: this.env }, (error, out, err) => {
+      const child = execFile(program, ["admin", ...args], { cwd: this.place, env: this.env }, (error, out, err) => {
         if (error) reject(new Error(`gatehouse admin ${args.join(" ")}: ${err}`));
         else resolve(out.trim());
       });
+      child.stdin?.end(input);
     });
   }
 

@@ -120,7 +120,7 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
     await use(async (options = {}) => {
       const context = await browser.newContext({ baseURL, storageState, javaScriptEnabled, viewport, ...options });
       watch.on(context);
-        opened.push(context);
+      opened.push(context);
       return context;
     });
     for (const context of opened) await context.close();
@@ -153,18 +153,20 @@ export async function open(page: Page, path: string): Promise<void> {
   await ready(page);
 }
 
-async function signIn(url: string): Promise<string> {
+/** The cookie of a new session. */
+export async function signIn(url: string, email = EMAIL): Promise<string> {
   const response = await fetch(`${url}/api/v1/sessions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ email: EMAIL, password: PASSWORD }),
+    body: JSON.stringify({ email, password: PASSWORD }),
   });
   const cookie = response.headers.get("set-cookie")?.match(/^gatehouse_session=([^;]+)/)?.[1];
   if (!cookie) throw new Error(`signing in: ${response.status} ${await response.text()}`);
   return cookie;
 }
 
-function state(session: string): Exclude<BrowserContextOptions["storageState"], string | undefined> {
+/** A browser that holds this cookie. */
+export function state(session: string): Exclude<BrowserContextOptions["storageState"], string | undefined> {
   const cookie = { name: "gatehouse_session", value: session, domain: "127.0.0.1", path: "/", expires: -1 };
   return { cookies: [{ ...cookie, httpOnly: true, secure: false, sameSite: "Lax" as const }], origins: [] };
 }
