@@ -182,7 +182,7 @@ pub fn ToastRegion(
     /// The first message; empty when there is none.
     flash: String,
 ) -> impl IntoView {
-    let first = (!flash.is_empty()).then(|| Toast { id: 0, kind: Kind::Success, text: flash });
+    let first = (!flash.is_empty()).then_some(Toast { id: 0, kind: Kind::Success, text: flash });
     let has_first = first.is_some();
     let toasts =
         Toasts { list: RwSignal::new(first.into_iter().collect()), next: StoredValue::new(1), held: RwSignal::new(false) };

@@ -26,9 +26,7 @@ pub fn ProxyNewPage() -> impl IntoView {
         <Title text="New proxy setting"/>
         <Breadcrumbs items=crumbs(Some("New"))/>
         <PageHeader title="New proxy setting"/>
-        <Editor stored=Packed(None) outcome=Packed(use_outcome()) may_change=may_change()>
-            {()}
-        </Editor>
+        <Editor stored=Packed(None) outcome=Packed(use_outcome()) may_change=may_change()>""</Editor>
     }
     .into_any()
 }
