@@ -15,7 +15,7 @@ const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.len
 
 async function visit(throttled) {
   const context = await browser.newContext({ viewport: throttled ? { width: 412, height: 823 } : { width: 1280, height: 800 } });
-  await context.addCookies([{ name: cookieName, value: cookieValue, url }]);
+  await context.addCookies([{ name: cookieName, value: cookieValue, url: new URL(url).origin }]);
   const page = await context.newPage();
   if (throttled) {
     const session = await context.newCDPSession(page);

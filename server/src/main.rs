@@ -20,6 +20,9 @@ use clap::Parser as _;
 
 use crate::config::{Cli, Command, Settings};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Openapi = cli.command {
