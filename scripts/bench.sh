@@ -57,6 +57,6 @@ awk -v p99="$p99" -v budget="$budget" 'BEGIN { exit !(p99 <= budget) }' || over=
 
 step "The page in Chromium"
 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm_install "$root/end2end"
-vital() { sed -n "/^\[vitals\]/,/^\[/s/^$1 *= *//p" xtask/budgets.toml; }
+vital() { sed -n "/^\[vitals\]/,/^\[/s/^$1 *= *//p" "$root/xtask/budgets.toml"; }
 (cd "$root/end2end" && node bench/vitals.mjs "$url" "$cookie" "$(vital lcp_ms)" "$(vital cls)" "$(vital inp_ms)") || over=yes
 [ -z "$over" ] || fail "over budget"
