@@ -18,6 +18,7 @@ use crate::{
         setup::SetUpPage,
         sign_in::SignInPage,
     },
+    scripts::IslandScripts,
 };
 
 /// Where `/` leads: the first page of the console.
@@ -40,7 +41,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="robots" content="noindex"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <HashedStylesheet options=options.clone() id="style"/>
-                <HydrationScripts options islands=true/>
+                <IslandScripts options/>
                 <MetaTags/>
             </head>
             <body>

@@ -20,6 +20,8 @@ pub mod forms;
 pub mod page;
 #[cfg(feature = "ssr")]
 pub mod pages;
+#[cfg(feature = "ssr")]
+mod scripts;
 
 #[cfg(feature = "ssr")]
 mod app;
