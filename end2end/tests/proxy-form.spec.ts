@@ -374,6 +374,8 @@ test.describe("from the list", () => {
     expect(await api.proxies()).toHaveLength(1);
 
     await ask();
+    // It opens once the server has said what the setting is like now.
+    await expect(dialog).toBeVisible();
     await page.keyboard.press("Escape");
     await expect(dialog).toBeHidden();
     expect(await api.proxies()).toHaveLength(1);
