@@ -196,9 +196,8 @@ fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> imp
                 </div>
             </Cell>
             <Cell label="Proxy Address or IP">
-                // Room for a usual host name; longer ones break anywhere.
-                <div class="min-w-0 lg:min-w-42">
-                    <span class="wrap-anywhere">{item.host.clone()}</span>
+                <div class="min-w-0">
+                    <span class="break-all">{item.host.clone()}</span>
                     {scheme.map(|text| view! { <span class="subtle block text-sm">{text}</span> })}
                 </div>
             </Cell>
