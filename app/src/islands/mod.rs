@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 /// A prop that travels as a text of JSON: it is read with the code that reads the server functions' answers too. As plain props
-/// are read it would be there a second time (`serde_json` is generic over what it reads from), 40 kB of it.
+/// are read it would be there a second time: `serde_json` is generic over what it reads from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packed<T>(pub T);
 
