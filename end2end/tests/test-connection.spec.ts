@@ -41,6 +41,10 @@ test("through Squid with Basic authentication to an HTTPS target, from a form th
   await expect(result(page).getByRole("definition").filter({ hasText: /^127\.0\.0\.1$/ })).toBeVisible();
   expect(await page.content()).not.toContain(PASSWORD === "secret" ? ">secret<" : PASSWORD);
 
+  // And nothing else is claimed, also not a moment later.
+  if (js) await page.waitForLoadState("networkidle");
+  await expect(page.locator(".toast-card")).toHaveCount(0);
+
   // Nothing was saved by that, and nothing typed is lost.
   expect(await api.proxies()).toEqual([]);
   await expect(name(page)).toHaveValue("Squid");

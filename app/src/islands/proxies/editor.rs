@@ -359,9 +359,12 @@ impl State {
             Some(id) if self.saved.with_untracked(|saved| values::same(saved, &form)) => Subject::Saved(id),
             id => Subject::Draft(id, Box::new(form)),
         };
+        let is_saved = matches!(subject, Subject::Saved(_));
         let done = Callback::new(move |ended: Result<(), AppError>| {
             // What is told about the setting beside the form holds its last test.
-            regions::refresh();
+            if is_saved {
+                regions::refresh();
+            }
             if let Err(error) = ended {
                 let fields = error.fields();
                 if !fields.is_empty() {
