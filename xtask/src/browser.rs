@@ -24,7 +24,7 @@ use wasm_bindgen_cli_support::Bindgen;
 ///
 /// `hydrate_async` is for pages whose code is loaded in pieces. Ours are islands, which are hydrated at once; but every
 /// `AnyView` holds a pointer to it (tachys 0.2, view/any_view.rs), so that no linker can tell that it is never called. It is a
-/// fifth of the code. Helpers inside it are left alone: the optimiser shares those with others.
+/// tenth of the code. Helpers inside it are left alone: the optimiser shares those with others.
 const NEVER_CALLED: &[&str] = &["hydrate_async", "hydrate_async28_$u7b$$u7b$closure$u7d$$u7d$"];
 
 /// Counted up when what is made of the same input changes.
