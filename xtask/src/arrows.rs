@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Our crates' names, as `Cargo.toml` spells them.
 const APP: &str = "gatehouse-app";
 const DOMAIN: &str = "gatehouse-domain";
+const ENGINES: &str = "gatehouse-engines";
+const MAIL: &str = "gatehouse-mail";
 const FRONTEND: &str = "frontend";
 const OUTBOUND: &str = "gatehouse-outbound";
 const PLATFORM: &str = "gatehouse-platform";
@@ -23,12 +25,14 @@ const XTASK: &str = "xtask";
 /// here where its arrows go.
 const OURS: &[(&str, &[&str])] = &[
     (DOMAIN, &[]),
-    (PLATFORM, &[DOMAIN]),
+    (MAIL, &[DOMAIN]),
+    (PLATFORM, &[DOMAIN, MAIL]),
     (STORE, &[PLATFORM, DOMAIN]),
     (OUTBOUND, &[PLATFORM, DOMAIN]),
+    (ENGINES, &[PLATFORM, DOMAIN]),
     (APP, &[PLATFORM, DOMAIN]),
     (FRONTEND, &[APP]),
-    (SERVER, &[APP, STORE, OUTBOUND, PLATFORM, DOMAIN]),
+    (SERVER, &[APP, STORE, OUTBOUND, ENGINES, PLATFORM, DOMAIN]),
     (XTASK, &[]),
 ];
 
@@ -43,7 +47,7 @@ const BANNED: &[Ban] = &[
     Ban {
         within: FRONTEND,
         target: Some("wasm32-unknown-unknown"),
-        crates: &["surrealdb", "surrealdb-core", "tokio", "reqwest", "argon2", "rustls", PLATFORM, STORE, OUTBOUND],
+        crates: &["surrealdb", "surrealdb-core", "tokio", "reqwest", "argon2", "rustls", PLATFORM, STORE, OUTBOUND, ENGINES, MAIL],
         why: "the browser gets no server code: a server-only dependency of the app belongs under its `ssr` feature",
     },
     Ban {

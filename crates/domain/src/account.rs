@@ -9,7 +9,7 @@ use crate::{Secret, Timestamp, host::HostName, text};
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
@@ -22,7 +22,7 @@ macro_rules! name_type {
             /// # Errors
             /// What is wrong and what would be right.
             pub fn parse(text: &str) -> Result<Self, String> {
-                text::one_line(text, $what, Self::MAX).map(Self)
+                $crate::text::one_line(text, $what, Self::MAX).map(Self)
             }
 
             /// As typed, tidied.
@@ -35,12 +35,12 @@ macro_rules! name_type {
             #[cfg(not(target_family = "wasm"))]
             #[must_use]
             pub fn key(&self) -> String {
-                text::fold(&self.0)
+                $crate::text::fold(&self.0)
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }

@@ -8,31 +8,45 @@
 //! **Deliberately absent**: I/O, clocks, random numbers, and anything that does not build for `wasm32-unknown-unknown`.
 
 pub mod account;
+pub mod analysis;
 mod borrowed;
 pub mod bypass;
 pub mod error;
 pub mod fields;
 pub mod host;
+pub mod integration;
 pub mod list;
 pub mod proxy;
 pub mod report;
+pub mod route;
 pub mod secret;
 pub mod target;
 pub mod text;
+pub mod traffic;
 
 pub use account::{CompanyName, Email, NewPassword, PersonName, Role, SessionView, TokenName, TokenView};
+pub use analysis::{
+    AnalysisQuery, AnalysisResult, AnalysisStatus, AnalysisView, Evidence, Indicator, IndicatorKind, IntegrationRef, LyingLink,
+    MailSummary, Overall, ResultStatus, Subject, SubjectKind, Verdict, overall,
+};
 pub use bypass::{Bypass, BypassRule};
 pub use error::AppError;
 pub use fields::FieldErrors;
 pub use host::{HostName, Port};
+pub use integration::{
+    Capabilities, EngineOption, EngineSpec, Exclusions, Health, IntegrationForm, IntegrationName, IntegrationQuery,
+    IntegrationReport, IntegrationStatus, IntegrationTest, IntegrationValues, IntegrationView, KeyNeed, Threshold,
+};
 pub use list::{Page, ProxyQuery, ProxySort, SortField};
 pub use proxy::{
     Authentication, CaPem, Credentials, ProxyForm, ProxyName, ProxyValues, ProxyView, Scheme, SecretInput, Timeout, UsedBy,
     Username, Via,
 };
 pub use report::{Cause, LastTest, Stage, StageResult, StageStatus, TestEvent, TestReport};
+pub use route::{Consumer, DirectReason, ProxyChoice, ProxyRef, Route};
 pub use secret::Secret;
 pub use target::TestTarget;
+pub use traffic::{CauseFilter, TrafficQuery, TrafficSum, TrafficView};
 
 /// A moment, UTC. On the wire RFC 3339 with milliseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -69,7 +69,7 @@ pub struct StageResult {
     pub detail: Option<String>,
 }
 
-/// Why a test failed. The names are part of the API.
+/// Why a test or a request failed. The names are part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +104,124 @@ pub enum Cause {
     TargetTimeout,
     /// The address is one that this installation does not connect to.
     AddressNotAllowed,
+    /// The engine does not accept the key.
+    KeyRejected,
+    /// The key's allowance is used up, or too much was asked at a time.
+    QuotaExceeded,
+    /// The engine did not come to a result in time.
+    EngineTimeout,
+    /// The engine answered with an error of its own.
+    EngineError,
+    /// What the engine answered is not what it documents.
+    BadAnswer,
+    /// What was to be sent, or the answer, is larger than the limit.
+    TooLarge,
+    /// Excluded by the integration's settings: nothing was sent.
+    Excluded,
+    /// Of an analysis as a whole: no active integration can look at this.
+    NoEngine,
+    /// Of an analysis as a whole: none of those asked gave an answer.
+    AllFailed,
+}
+
+impl Cause {
+    /// As in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NameNotFound => "name_not_found",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ProxyTlsFailed => "proxy_tls_failed",
+            Self::ProxyAuthRequired => "proxy_auth_required",
+            Self::ProxyAuthRejected => "proxy_auth_rejected",
+            Self::ProxyAuthUnsupported => "proxy_auth_unsupported",
+            Self::ProxyDenied => "proxy_denied",
+            Self::NotAProxy => "not_a_proxy",
+            Self::ProxyClosed => "proxy_closed",
+            Self::ProxyTimeout => "proxy_timeout",
+            Self::TargetUnreachable => "target_unreachable",
+            Self::TargetTlsFailed => "target_tls_failed",
+            Self::TargetTimeout => "target_timeout",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::KeyRejected => "key_rejected",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::EngineTimeout => "engine_timeout",
+            Self::EngineError => "engine_error",
+            Self::BadAnswer => "bad_answer",
+            Self::TooLarge => "too_large",
+            Self::Excluded => "excluded",
+            Self::NoEngine => "no_engine",
+            Self::AllFailed => "all_failed",
+        }
+    }
+
+    /// What a person reads where there is room for a few words.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NameNotFound => "Name not found",
+            Self::ConnectionRefused => "Connection refused",
+            Self::ConnectTimeout => "No answer to the connection attempt",
+            Self::ProxyTlsFailed => "Encryption to the proxy failed",
+            Self::ProxyAuthRequired => "The proxy asks for a user name and password",
+            Self::ProxyAuthRejected => "The proxy does not accept the user name and password",
+            Self::ProxyAuthUnsupported => "The proxy offers no Basic authentication",
+            Self::ProxyDenied => "The proxy does not allow it",
+            Self::NotAProxy => "Not a proxy",
+            Self::ProxyClosed => "The proxy closed the connection",
+            Self::ProxyTimeout => "The proxy did not answer in time",
+            Self::TargetUnreachable => "The service can't be reached",
+            Self::TargetTlsFailed => "Encryption to the service failed",
+            Self::TargetTimeout => "The service did not answer in time",
+            Self::AddressNotAllowed => "Address not allowed",
+            Self::KeyRejected => "Key not accepted",
+            Self::QuotaExceeded => "Quota used up",
+            Self::EngineTimeout => "No result in time",
+            Self::EngineError => "The service reports an error",
+            Self::BadAnswer => "The answer can't be understood",
+            Self::TooLarge => "Too large",
+            Self::Excluded => "Excluded",
+            Self::NoEngine => "No integration can look at this",
+            Self::AllFailed => "No integration gave an answer",
+        }
+    }
+
+    /// All, in the order of the contract.
+    pub const ALL: [Self; 24] = [
+        Self::NameNotFound,
+        Self::ConnectionRefused,
+        Self::ConnectTimeout,
+        Self::ProxyTlsFailed,
+        Self::ProxyAuthRequired,
+        Self::ProxyAuthRejected,
+        Self::ProxyAuthUnsupported,
+        Self::ProxyDenied,
+        Self::NotAProxy,
+        Self::ProxyClosed,
+        Self::ProxyTimeout,
+        Self::TargetUnreachable,
+        Self::TargetTlsFailed,
+        Self::TargetTimeout,
+        Self::AddressNotAllowed,
+        Self::KeyRejected,
+        Self::QuotaExceeded,
+        Self::EngineTimeout,
+        Self::EngineError,
+        Self::BadAnswer,
+        Self::TooLarge,
+        Self::Excluded,
+        Self::NoEngine,
+        Self::AllFailed,
+    ];
+}
+
+impl std::str::FromStr for Cause {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text).ok_or_else(|| "There is no such cause.".into())
+    }
 }
 
 /// The whole result.

@@ -54,3 +54,11 @@ id!(
     /// An API token.
     TokenId
 );
+id!(
+    /// An integration.
+    IntegrationId
+);
+id!(
+    /// An analysis.
+    AnalysisId
+);

@@ -7,6 +7,9 @@
 //! **Deliberately absent**: SQL, HTTP, HTML, and any state that a second process would miss.
 
 pub mod access;
+pub mod door;
+pub mod engine;
+pub mod integrations;
 pub mod keys;
 pub mod passwords;
 pub mod ports;
@@ -17,7 +20,9 @@ mod ids;
 
 pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
 pub use config::Config;
-pub use ids::{CompanyId, PersonId, ProxyId, TokenId};
+pub use door::{Asker, Choice, Door, OutAnswer, OutError, OutRequest, Retry};
+pub use engine::{Catalogue, Engine, EngineContext, EngineFailure, FileContent, Finding};
+pub use ids::{AnalysisId, CompanyId, IntegrationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
 pub use platform::Platform;
 

@@ -70,7 +70,10 @@ pub(crate) fn internal(error: impl std::fmt::Display) -> AppError {
 /// What a store's error means to a person, where the use case does not know better.
 pub(crate) fn store_error(error: StoreError) -> AppError {
     match error {
-        StoreError::NotFound => AppError::NotFound,
+        StoreError::NotFound | StoreError::Gone => AppError::NotFound,
+        StoreError::Full(limit) => {
+            AppError::invalid("name", format!("There are {limit} already, which is as many as there may be."))
+        }
         StoreError::InUse(users) => AppError::InUse(users),
         StoreError::Changed(version) => AppError::Changed { version },
         StoreError::BadCursor => {

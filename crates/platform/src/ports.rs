@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    CompanyName, Email, LastTest, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, TestEvent, TestReport, TestTarget,
-    Timestamp, TokenName, UsedBy,
+    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, Health, IntegrationTest,
+    IntegrationValues, LastTest, MailSummary, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, Subject, TestEvent,
+    TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict,
 };
 use tokio::sync::mpsc;
 
-use crate::{CompanyId, PersonId, ProxyId, Sealed, TokenId};
+use crate::{AnalysisId, Choice, CompanyId, FileContent, IntegrationId, PersonId, ProxyId, Sealed, TokenId};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub enum StoreError {
     /// What was sealed was sealed under a key that is no longer the current one (somebody rotated it meanwhile).
     #[error("the key was rotated meanwhile")]
     KeyChanged,
+    /// Not there any more, where [`StoreError::NotFound`] means something else.
+    #[error("gone")]
+    Gone,
+    /// There are as many as there may be.
+    #[error("there are as many as there may be: {0}")]
+    Full(usize),
     /// A cursor that was not made by this store.
     #[error("not a cursor")]
     BadCursor,
@@ -131,6 +138,13 @@ pub trait ProxyStore: Send + Sync {
 
     /// Gives a place back.
     async fn release_test_slot(&self, slot: &TestSlot) -> StoreResult<()>;
+
+    /// A number that has changed whenever any proxy setting, or which one is a default, may have changed. `None` where other
+    /// processes write to the same database, so that this one can't know: then what was read before must be read again.
+    fn proxies_generation(&self) -> Option<u64>;
+
+    /// The company's default setting, if it has one. Without `used_by`.
+    async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>>;
 }
 
 /// A place among the running tests of a company.
@@ -303,14 +317,26 @@ pub trait KeyStore: Send + Sync {
 /// Where a sealed value stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SealedPlace {
-    /// What it is bound to: the associated data it was sealed with. See [`crate::proxies::password_binding`].
+    /// What it is bound to: the associated data it was sealed with. See [`crate::proxies::password_binding`] and
+    /// [`crate::integrations::secret_binding`].
     pub binding: String,
     /// The value.
     pub sealed: Sealed,
     /// The company.
     pub company: CompanyId,
-    /// The proxy setting.
-    pub proxy: ProxyId,
+    /// Whose secret it is.
+    pub owner: SecretOwner,
+}
+
+/// Whose secret a sealed value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretOwner {
+    /// A proxy setting's password.
+    Proxy(ProxyId),
+    /// An integration's API key.
+    ApiKey(IntegrationId),
+    /// An integration's second secret.
+    ApiPassword(IntegrationId),
 }
 
 /// What the test goes through: everything needed to speak to the proxy.
@@ -334,4 +360,204 @@ pub trait ConnectionTester: Send + Sync {
     /// # Errors
     /// Which one can't, for the person who pasted it.
     fn check_ca(&self, pem: &gatehouse_domain::CaPem) -> Result<(), String>;
+}
+
+/// An integration as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntegrationRecord {
+    /// Identifier.
+    pub id: IntegrationId,
+    /// What was entered.
+    pub values: IntegrationValues,
+    /// The API key, sealed.
+    pub api_key: Option<Sealed>,
+    /// The second secret, sealed.
+    pub api_password: Option<Sealed>,
+    /// Starts at 1 and grows by one with every change of what was entered.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When what was entered was last changed.
+    pub updated_at: Timestamp,
+    /// The last result of Test Connection.
+    pub last_test: Option<IntegrationTest>,
+    /// What the tests say about it, `Inactive` left to the reader.
+    pub health: Option<Health>,
+}
+
+/// What is written when an integration is made or replaced.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntegrationWrite {
+    /// What was entered; its proxy choice is the same as `choice`.
+    pub values: IntegrationValues,
+    /// Its proxy choice.
+    pub choice: Choice,
+    /// The API key, sealed under the current key; `None`: there is none.
+    pub api_key: Option<Sealed>,
+    /// The second secret, likewise.
+    pub api_password: Option<Sealed>,
+}
+
+/// Integrations.
+#[async_trait]
+pub trait IntegrationStore: Send + Sync {
+    /// All of a company, by name. There are at most [`MAX_INTEGRATIONS`].
+    async fn integrations(&self, company: CompanyId) -> StoreResult<Vec<IntegrationRecord>>;
+
+    /// One, or [`StoreError::NotFound`].
+    async fn integration(&self, company: CompanyId, id: IntegrationId) -> StoreResult<IntegrationRecord>;
+
+    /// Makes one and notes which proxy it uses, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], [`StoreError::KeyChanged`]; [`StoreError::NotFound`] when its proxy choice names no setting of
+    /// this company; [`StoreError::Full`].
+    async fn create_integration(
+        &self, company: CompanyId, id: IntegrationId, write: &IntegrationWrite, now: Timestamp,
+    ) -> StoreResult<IntegrationRecord>;
+
+    /// Replaces what was entered if the version still is `version`, and notes which proxy it uses now.
+    ///
+    /// # Errors
+    /// Those of [`IntegrationStore::create_integration`], and [`StoreError::Changed`]. That the integration is not there is told as
+    /// [`StoreError::Gone`], to tell it from a missing proxy setting.
+    async fn replace_integration(
+        &self, company: CompanyId, id: IntegrationId, version: u64, write: &IntegrationWrite, now: Timestamp,
+    ) -> StoreResult<IntegrationRecord>;
+
+    /// Deletes one and the note of which proxy it uses. With `version`, only if it still has that one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Changed`].
+    async fn delete_integration(&self, company: CompanyId, id: IntegrationId, version: Option<u64>) -> StoreResult<()>;
+
+    /// Keeps the result of a test, and how the integration is by it, if it still is there. Does not change its version.
+    async fn record_integration_test(
+        &self, company: CompanyId, id: IntegrationId, result: &IntegrationTest, health: Health,
+    ) -> StoreResult<()>;
+}
+
+/// How many integrations a company may have.
+pub const MAX_INTEGRATIONS: usize = 500;
+
+/// An analysis as it is stored, without its results.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalysisRecord {
+    /// Identifier.
+    pub id: AnalysisId,
+    /// What it is about.
+    pub subject: Subject,
+    /// Who asked, by name.
+    pub by: String,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// For a reported e-mail.
+    pub email: Option<MailSummary>,
+    /// How many look-ups there are.
+    pub total: u32,
+    /// How far it is.
+    pub state: AnalysisState,
+}
+
+/// How far an analysis is, and what follows from what was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalysisState {
+    /// Running or done.
+    pub status: AnalysisStatus,
+    /// Done look-ups.
+    pub done: u32,
+    /// The worst there is.
+    pub verdict: Option<Verdict>,
+    /// Somebody did not answer.
+    pub incomplete: bool,
+    /// Why there can be no verdict.
+    pub cause: Option<Cause>,
+    /// When the last answer came.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Who works on an analysis, and until when nobody else does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Told apart from other processes and from earlier turns of this one.
+    pub holder: String,
+    /// When somebody else may go on.
+    pub until: Timestamp,
+}
+
+/// An answer that may be used again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFinding {
+    /// What the engine thought.
+    pub verdict: Verdict,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+    /// Its page.
+    pub link: Option<String>,
+}
+
+/// Analyses, and what they need to go on after a restart.
+#[async_trait]
+pub trait AnalysisStore: Send + Sync {
+    /// Makes one with all its results (in their order) and the files that some engine is to be given, in one transaction. With a
+    /// lease for whoever begins it; without, for one that is done already.
+    async fn create_analysis(
+        &self, company: CompanyId, record: &AnalysisRecord, results: &[AnalysisResult], files: &[(String, FileContent)],
+        lease: Option<&Lease>,
+    ) -> StoreResult<()>;
+
+    /// One with its results in their order, or [`StoreError::NotFound`].
+    async fn analysis(&self, company: CompanyId, id: AnalysisId) -> StoreResult<(AnalysisRecord, Vec<AnalysisResult>)>;
+
+    /// A file of a running analysis by its SHA-256 in lower-case hexadecimal.
+    async fn analysis_file(&self, company: CompanyId, id: AnalysisId, sha256: &str) -> StoreResult<Option<FileContent>>;
+
+    /// One page, by when they were begun. `q` is looked for in the subject and the indicators.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`].
+    async fn list_analyses(&self, company: CompanyId, query: &AnalysisQuery) -> StoreResult<Page<AnalysisRecord>>;
+
+    /// Writes results by their place and how far the analysis is, and renews the lease, in one transaction. When it is done, its
+    /// lease and its files go. `false`, and nothing is written, when somebody else holds the lease by now.
+    async fn write_results(
+        &self, company: CompanyId, id: AnalysisId, lease: &Lease, results: &[(u32, AnalysisResult)], state: &AnalysisState,
+    ) -> StoreResult<bool>;
+
+    /// Running analyses whose lease is over, now held by `lease`: at most `limit`, each by one taker only.
+    async fn take_unattended(&self, now: Timestamp, lease: &Lease, limit: u32) -> StoreResult<Vec<(CompanyId, AnalysisId)>>;
+
+    /// An answer that this integration gave for this key (a digest of everything that decides the answer), if it has not expired.
+    async fn kept_finding(
+        &self, company: CompanyId, integration: IntegrationId, key: &str, now: Timestamp,
+    ) -> StoreResult<Option<KeptFinding>>;
+
+    /// Keeps an answer until then.
+    async fn keep_finding(
+        &self, company: CompanyId, integration: IntegrationId, key: &str, finding: &KeptFinding, until: Timestamp,
+    ) -> StoreResult<()>;
+
+    /// Deletes answers that have expired.
+    async fn sweep_findings(&self, now: Timestamp) -> StoreResult<()>;
+}
+
+/// The platform's own internet traffic.
+#[async_trait]
+pub trait TrafficStore: Send + Sync {
+    /// Writes records, of one or several companies, and adds them to the sums, in one transaction. The identifiers are UUIDs
+    /// of version 7.
+    async fn record_traffic(&self, records: &[(CompanyId, TrafficView)]) -> StoreResult<()>;
+
+    /// One page, newest first: records that [`TrafficQuery::takes`]. `next` may be there although the page is not full, when
+    /// many records were looked at in vain.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`].
+    async fn traffic(&self, company: CompanyId, query: &TrafficQuery) -> StoreResult<Page<TrafficView>>;
+
+    /// Sums of five minutes each by proxy and cause, from `from` on (inclusive) up to `to` (exclusive), in the order of time.
+    async fn traffic_sums(&self, company: CompanyId, from: Timestamp, to: Timestamp) -> StoreResult<Vec<TrafficSum>>;
+
+    /// Deletes records older than `before`, and the oldest beyond `keep` of each company; sums older than `sums_before`.
+    async fn trim_traffic(&self, before: Timestamp, keep: u64, sums_before: Timestamp) -> StoreResult<()>;
 }

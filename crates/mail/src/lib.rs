@@ -1,0 +1,1 @@
+//! Reported e-mails, taken apart.
