@@ -61,10 +61,18 @@ pub(crate) async fn whole_request(wire: &mut Wire, target: &TestTarget, login: O
         }
         request.zeroize();
     };
+    match own_answer(&head, login) {
+        Some(problem) => Err(problem),
+        None => Ok(head),
+    }
+}
+
+/// What an answer to a whole request means when it counts as the proxy's own: 407, 403 and 502 to 504.
+pub(crate) fn own_answer(head: &Head, login: Option<Login<'_>>) -> Option<Problem> {
     match head.status {
-        407 => Err(asked_to_sign_in(&head, login)),
-        status @ (403 | 502..=504) => Err(Problem::Status { status, why: why(&head), plain_http: true }),
-        _ => Ok(head),
+        407 => Some(asked_to_sign_in(head, login)),
+        status @ (403 | 502..=504) => Some(Problem::Status { status, why: why(head), plain_http: true }),
+        _ => None,
     }
 }
 

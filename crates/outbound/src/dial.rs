@@ -48,12 +48,23 @@ pub(crate) async fn resolve(host: &HostName, port: Port) -> Result<Vec<SocketAdd
             addresses.truncate(MAX_ADDRESSES);
             Ok(addresses)
         }
-        // EAI_AGAIN has no kind of its own in the standard library; its words are glibc's and musl's.
-        Err(error) if error.to_string().contains("emporary failure") || error.to_string().contains("Try again") => {
-            Err(ResolveError::NoAnswer)
-        }
-        Err(_) => Err(ResolveError::Unknown),
+        Err(error) => Err(ResolveError::of(&error)),
     }
+}
+
+impl ResolveError {
+    /// EAI_AGAIN has no kind of its own in the standard library; its words are glibc's and musl's.
+    fn of(error: &io::Error) -> Self {
+        let words = error.to_string();
+        if words.contains("emporary failure") || words.contains("Try again") { Self::NoAnswer } else { Self::Unknown }
+    }
+}
+
+/// All addresses of exactly this name: no search domain is tried after it, where a wildcard could answer for somebody else.
+pub(crate) async fn look_up(name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    let name = format!("{}.", name.trim_end_matches('.'));
+    let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| ResolveError::of(&error))?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 /// Alternates the address families, beginning with the one the system prefers (RFC 8305, section 4), so that a family that

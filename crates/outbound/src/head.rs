@@ -25,6 +25,11 @@ impl std::fmt::Debug for Head {
 }
 
 impl Head {
+    /// One that somebody else has read; names in lower case.
+    pub(crate) fn new<'a>(status: u16, fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        Self { status, fields: fields.into_iter().map(|(name, value)| (name.to_string(), value.to_vec())).collect() }
+    }
+
     /// The values of a field; the name in lower case.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_slice())

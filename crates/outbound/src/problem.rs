@@ -1,4 +1,4 @@
-//! Everything that can end a test, and the cause that the contract gives it.
+//! Everything that can end a test or a request, and the cause that the contract gives it.
 
 use gatehouse_domain::Cause;
 
@@ -10,7 +10,7 @@ use crate::{
     wire::Looks,
 };
 
-/// What ended a test. Holds no foreign text but names from certificates (in [`TlsProblem`]).
+/// What ended a test or a request. Holds no foreign text but names from certificates (in [`TlsProblem`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// The proxy's name has no address.
@@ -55,6 +55,8 @@ pub(crate) enum Problem {
     TargetClosed,
     /// What came from the target is not HTTP.
     TargetNotHttp,
+    /// The target's answer has more bytes than are taken.
+    TooLarge(usize),
 }
 
 /// What answers where a proxy should.
@@ -111,6 +113,7 @@ impl Problem {
             // The contract has no cause for a target that talks nonsense. The way was not proved, and neither time nor
             // TLS was why; "unreachable" is the nearest that is true: no HTTP answer could be reached.
             Self::TargetClosed | Self::TargetNotHttp => Cause::TargetUnreachable,
+            Self::TooLarge(_) => Cause::TooLarge,
         }
     }
 }

@@ -3,10 +3,13 @@
 //! Nothing here repeats what a proxy or a target said. Names from certificates are the one exception, and they pass
 //! [`Words::foreign`] first.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use chrono::DateTime;
-use gatehouse_domain::{HostName, ProxyValues, Scheme, TestTarget};
+use gatehouse_domain::{HostName, ProxyValues, Scheme, Secret, TestTarget};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -15,6 +18,7 @@ use crate::{
     dial::{DialError, ResolveError},
     problem::{Instead, Problem, Why},
     socks::SocksProblem,
+    steps::Voice,
     tls::{Presented, Secured, TlsProblem, Wrong},
     wire::Looks,
 };
@@ -25,6 +29,8 @@ pub(crate) const PROXY_WITHOUT_TLS: &str = "the proxy is spoken to without TLS";
 pub(crate) const TARGET_WITHOUT_TLS: &str = "the target is asked without TLS (http)";
 /// Why a stage behind the failed one is skipped.
 pub(crate) const NOT_REACHED: &str = "not reached";
+/// Why the proxy's stages are skipped for a direct route.
+pub(crate) const NO_PROXY: &str = "no proxy";
 /// What the handshake is for an `http` target through an HTTP proxy.
 pub(crate) const WHOLE_REQUEST: &str = "no tunnel for http: the proxy took the whole request";
 
@@ -40,43 +46,36 @@ pub(crate) struct Explained {
     pub(crate) detail: String,
 }
 
-/// What the texts speak about.
-pub(crate) struct Words<'a> {
-    values: &'a ProxyValues,
-    target: &'a TestTarget,
-    /// `proxy.example:3128`, as typed.
-    proxy_place: String,
-    /// `example.com:443`, as typed.
-    target_place: String,
-    login: bool,
-    /// What no foreign text may hold, in lower case.
+/// What no foreign text may hold.
+#[derive(Default)]
+pub(crate) struct Hidden {
+    /// In lower case.
     secrets: Vec<Zeroizing<String>>,
 }
 
-impl<'a> Words<'a> {
-    pub(crate) fn new(values: &'a ProxyValues, target: &'a TestTarget, login: Option<Login<'_>>) -> Self {
-        let mut secrets = Vec::new();
+impl Hidden {
+    /// The login, in every form in which it travels.
+    pub(crate) fn of_login(login: Option<Login<'_>>) -> Self {
+        let mut hidden = Self::default();
         if let Some(login) = login {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-            let password = login.password.expose();
-            secrets.push(Zeroizing::new(login.basic().trim_end_matches('=').to_lowercase()));
-            // In so few characters there is nothing to hide: they stand in every other text by chance.
-            if password.chars().count() > 3 {
-                secrets.push(Zeroizing::new(password.to_lowercase()));
-                secrets.push(Zeroizing::new(STANDARD.encode(password).trim_end_matches('=').to_lowercase()));
-            }
+            hidden.secrets.push(Zeroizing::new(login.basic().trim_end_matches('=').to_lowercase()));
+            hidden.add(login.password);
         }
-        Self {
-            values,
-            target,
-            proxy_place: place(&values.host, values.port.get()),
-            target_place: place(&target.host, target.port.get()),
-            login: login.is_some(),
-            secrets,
+        hidden
+    }
+
+    /// One more secret.
+    pub(crate) fn add(&mut self, secret: &Secret) {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let secret = secret.expose();
+        // In so few characters there is nothing to hide: they stand in every other text by chance.
+        if secret.chars().count() > 3 {
+            self.secrets.push(Zeroizing::new(secret.to_lowercase()));
+            self.secrets.push(Zeroizing::new(STANDARD.encode(secret).trim_end_matches('=').to_lowercase()));
         }
     }
 
-    /// A name from a certificate, unless it holds the credentials: a hostile proxy could put them there.
+    /// A name from a certificate, unless it holds one of the secrets: a hostile proxy or target could put them there.
     fn foreign(&self, name: &str) -> String {
         let lower = name.to_lowercase();
         if self.secrets.iter().any(|secret| lower.contains(secret.as_str())) {
@@ -94,9 +93,101 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The detail of the passed `connect`.
-    pub(crate) fn connected(&self, address: SocketAddr) -> String {
-        format!("to {address}")
+    /// A certificate that is not right. `who` begins the sentence.
+    pub(crate) fn certificate(
+        &self, who: &str, host: &HostName, why: Wrong, presented: Option<&Presented>, hint: Option<String>,
+    ) -> Explained {
+        let issuer = presented.map_or_else(|| "an unknown authority".into(), |p| self.foreign(&p.issuer));
+        let message = match (why, presented) {
+            (Wrong::UnknownIssuer, Some(p)) if p.self_signed => {
+                format!("{who} presents a certificate that it issued itself, as {issuer}; nothing says that it can be trusted.")
+            }
+            (Wrong::UnknownIssuer, Some(_)) => {
+                format!("{who} presents a certificate issued by {issuer}, which is not trusted here.")
+            }
+            (Wrong::UnknownIssuer, None) => format!("{who} can't be verified: no certificate authority is trusted here."),
+            (Wrong::Expired, Some(p)) => format!("{who} presents a certificate that expired on {}.", day(p.not_after)),
+            (Wrong::NotYet, Some(p)) => format!("{who} presents a certificate that is valid only from {}.", day(p.not_before)),
+            (Wrong::Expired | Wrong::NotYet, None) => format!("{who} presents a certificate that is not valid now."),
+            (Wrong::Name, Some(p)) if p.names.is_empty() => {
+                format!("{who} presents a certificate for no name at all: it has no subject alternative names.")
+            }
+            // As Squid makes them when it inspects TLS to an address.
+            (Wrong::Name, Some(p)) if host.address().is_some_and(|address| p.names.contains(&address.to_string())) => {
+                format!("{who} presents a certificate that has its address as a name, which does not count as an address.")
+            }
+            (Wrong::Name, Some(p)) => {
+                let names = p.names.iter().map(|name| self.foreign(name)).collect::<Vec<_>>().join(", ");
+                format!("{who} presents a certificate for another name: {names}.")
+            }
+            (Wrong::Name, None) => format!("{who} presents a certificate for another name."),
+            (Wrong::Authority, _) => format!("{who} presents the certificate of an authority, {issuer}, as its own."),
+            (Wrong::Purpose, _) => format!("{who} presents a certificate that is not made for servers."),
+            (Wrong::Other, _) => format!("{who} presents a certificate that can't be verified."),
+        };
+        Explained { message, hint, detail: format!("certificate issued by {issuer}") }
+    }
+}
+
+/// What the texts speak about.
+pub(crate) struct Words<'a> {
+    values: &'a ProxyValues,
+    target: &'a TestTarget,
+    /// How the proxy is named as the subject of a sentence that needs no place: `The proxy`.
+    the_proxy: String,
+    /// `proxy.example:3128`, as typed.
+    proxy_place: String,
+    /// `example.com:443`, as typed.
+    target_place: String,
+    /// How long was waited: `10 seconds`.
+    seconds: String,
+    login: bool,
+    hidden: Hidden,
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(values: &'a ProxyValues, target: &'a TestTarget, login: Option<Login<'_>>) -> Self {
+        Self {
+            values,
+            target,
+            the_proxy: "The proxy".into(),
+            proxy_place: place(&values.host, values.port.get()),
+            target_place: place(&target.host, target.port.get()),
+            seconds: span(Duration::from_secs(values.timeout.seconds().into())),
+            login: login.is_some(),
+            hidden: Hidden::of_login(login),
+        }
+    }
+
+    /// For a request through a saved setting: the proxy is called by the setting's name, and was waited for this long.
+    pub(crate) fn of_setting(
+        values: &'a ProxyValues, target: &'a TestTarget, login: Option<Login<'_>>, waited: Duration,
+    ) -> Self {
+        let mut words = Self::new(values, target, login);
+        words.proxy_place = format!("{} ({})", values.name, words.proxy_place);
+        words.the_proxy = format!("The proxy {}", words.proxy_place);
+        words.seconds = span(waited);
+        words
+    }
+
+    /// How the proxy is called: its place, or its setting's name and its place.
+    pub(crate) fn called(&self) -> &str {
+        &self.proxy_place
+    }
+
+    /// What no foreign text may hold.
+    pub(crate) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// One more secret that no foreign text may hold.
+    pub(crate) fn hide(&mut self, secret: &Secret) {
+        self.hidden.add(secret);
+    }
+
+    /// The detail of a passed TLS stage.
+    pub(crate) fn secured(&self, secured: &Secured) -> String {
+        self.hidden.secured(secured)
     }
 
     /// The detail of the passed `proxy_handshake` for CONNECT.
@@ -139,13 +230,15 @@ impl<'a> Words<'a> {
         }
         message
     }
+}
 
+impl Voice for Words<'_> {
     /// What a problem means.
-    pub(crate) fn explain(&self, problem: &Problem) -> Explained {
+    fn explain(&self, problem: &Problem) -> Explained {
         let (proxy, target) = (&self.proxy_place, &self.target_place);
         let proxy_name = shown(&self.values.host);
         let target_name = shown(&self.target.host);
-        let seconds = self.seconds();
+        let (the_proxy, seconds) = (&self.the_proxy, &self.seconds);
         match problem {
             Problem::Resolve(ResolveError::Unknown) => said(
                 format!("The proxy's name {proxy_name} is not known: there is no address for it."),
@@ -245,7 +338,7 @@ impl<'a> Words<'a> {
             ),
             Problem::TargetTls(problem) => self.target_tls(problem),
             Problem::TargetTimeout { tls } => said(
-                format!("The proxy opened the way, but {target} did not answer within {seconds}."),
+                format!("{the_proxy} opened the way, but {target} did not answer within {seconds}."),
                 if *tls {
                     "Try another target, or a longer timeout."
                 } else {
@@ -254,25 +347,25 @@ impl<'a> Words<'a> {
                 format!("no answer within {seconds}"),
             ),
             Problem::TargetClosed => said(
-                format!("The proxy opened the way, but the connection to {target} was closed without an answer."),
+                format!("{the_proxy} opened the way, but the connection to {target} was closed without an answer."),
                 "Try another target. If it is the same with each, the proxy may filter what passes through it.",
                 "the connection was closed",
             ),
             Problem::TargetNotHttp => said(
-                format!("The proxy opened the way, but what came from {target} is not HTTP."),
+                format!("{the_proxy} opened the way, but what came from {target} is not HTTP."),
                 "Check the target: it must be a web server.",
                 "the answer is not HTTP",
             ),
+            Problem::TooLarge(limit) => said(
+                format!("The answer of {target} has more than the {limit} bytes that are taken."),
+                "Ask for less.",
+                "the answer is too large",
+            ),
         }
     }
+}
 
-    fn seconds(&self) -> String {
-        match self.values.timeout.seconds() {
-            1 => "1 second".into(),
-            seconds => format!("{seconds} seconds"),
-        }
-    }
-
+impl Words<'_> {
     fn not_connected(&self, error: DialError, each: &[(IpAddr, DialError)]) -> Explained {
         let proxy = &self.proxy_place;
         let port = self.values.port;
@@ -342,22 +435,22 @@ impl<'a> Words<'a> {
                     ),
                     Wrong::Purpose | Wrong::Other => Some("Give the proxy a right server certificate.".into()),
                 };
-                self.certificate(&format!("The proxy {proxy}"), &self.values.host, *why, presented.as_ref(), advice)
+                self.hidden.certificate(&format!("The proxy {proxy}"), &self.values.host, *why, presented.as_ref(), advice)
             }
-            other => self.tls_otherwise(&format!("The proxy {proxy}"), other),
+            other => tls_otherwise(&format!("The proxy {proxy}"), other),
         }
     }
 
     fn target_tls(&self, problem: &TlsProblem) -> Explained {
-        let target = &self.target_place;
+        let (the_proxy, target) = (&self.the_proxy, &self.target_place);
         match problem {
             TlsProblem::NotTls(looks) => said(
-                format!("The proxy opened the way, but what answers for {target} does not speak TLS{}.", but(*looks)),
+                format!("{the_proxy} opened the way, but what answers for {target} does not speak TLS{}.", but(*looks)),
                 "Check the target's port. If it is right, something on the way answers in the target's place.",
                 "the answer is not TLS",
             ),
             TlsProblem::Closed => said(
-                format!("The proxy opened the way, but the connection to {target} was closed when TLS began."),
+                format!("{the_proxy} opened the way, but the connection to {target} was closed when TLS began."),
                 "Try another target. Some proxies block a target by closing like this.",
                 "closed when TLS began",
             ),
@@ -384,70 +477,9 @@ impl<'a> Words<'a> {
                     ),
                     Wrong::Purpose | Wrong::Other => Some("Try another target.".into()),
                 };
-                self.certificate(&format!("The target {target}"), &self.target.host, *why, presented.as_ref(), advice)
+                self.hidden.certificate(&format!("The target {target}"), &self.target.host, *why, presented.as_ref(), advice)
             }
-            other => self.tls_otherwise(&format!("The target {target}"), other),
-        }
-    }
-
-    /// A certificate that is not right. `who` begins the sentence.
-    fn certificate(
-        &self, who: &str, host: &HostName, why: Wrong, presented: Option<&Presented>, hint: Option<String>,
-    ) -> Explained {
-        let issuer = presented.map_or_else(|| "an unknown authority".into(), |p| self.foreign(&p.issuer));
-        let message = match (why, presented) {
-            (Wrong::UnknownIssuer, Some(p)) if p.self_signed => {
-                format!("{who} presents a certificate that it issued itself, as {issuer}; nothing says that it can be trusted.")
-            }
-            (Wrong::UnknownIssuer, Some(_)) => {
-                format!("{who} presents a certificate issued by {issuer}, which is not trusted here.")
-            }
-            (Wrong::UnknownIssuer, None) => format!("{who} can't be verified: no certificate authority is trusted here."),
-            (Wrong::Expired, Some(p)) => format!("{who} presents a certificate that expired on {}.", day(p.not_after)),
-            (Wrong::NotYet, Some(p)) => format!("{who} presents a certificate that is valid only from {}.", day(p.not_before)),
-            (Wrong::Expired | Wrong::NotYet, None) => format!("{who} presents a certificate that is not valid now."),
-            (Wrong::Name, Some(p)) if p.names.is_empty() => {
-                format!("{who} presents a certificate for no name at all: it has no subject alternative names.")
-            }
-            // As Squid makes them when it inspects TLS to an address.
-            (Wrong::Name, Some(p)) if host.address().is_some_and(|address| p.names.contains(&address.to_string())) => {
-                format!("{who} presents a certificate that has its address as a name, which does not count as an address.")
-            }
-            (Wrong::Name, Some(p)) => {
-                let names = p.names.iter().map(|name| self.foreign(name)).collect::<Vec<_>>().join(", ");
-                format!("{who} presents a certificate for another name: {names}.")
-            }
-            (Wrong::Name, None) => format!("{who} presents a certificate for another name."),
-            (Wrong::Authority, _) => format!("{who} presents the certificate of an authority, {issuer}, as its own."),
-            (Wrong::Purpose, _) => format!("{who} presents a certificate that is not made for servers."),
-            (Wrong::Other, _) => format!("{who} presents a certificate that can't be verified."),
-        };
-        Explained { message, hint, detail: format!("certificate issued by {issuer}") }
-    }
-
-    fn tls_otherwise(&self, who: &str, problem: &TlsProblem) -> Explained {
-        match problem {
-            TlsProblem::UnusableCa(words) => said(
-                format!("The CA certificate of this setting can't be used. {words}"),
-                "Paste it again under More.",
-                "the pasted certificate can't be used",
-            ),
-            TlsProblem::TooOld => said(
-                format!("{who} speaks only versions of TLS that are no longer safe; Gatehouse needs 1.2 or 1.3."),
-                "Turn on TLS 1.2 or 1.3 there.",
-                "no safe version of TLS",
-            ),
-            TlsProblem::NothingInCommon => said(
-                format!("{who} and Gatehouse have no safe cipher or key exchange in common."),
-                "Turn on the usual ciphers of TLS 1.2 or 1.3 there.",
-                "no cipher or key exchange in common",
-            ),
-            TlsProblem::UnknownName => said(
-                format!("{who} does not answer to this name over TLS."),
-                "Check the name: it must be the one in the certificate.",
-                "the name is not known there",
-            ),
-            _ => said(format!("{who} broke off when TLS was agreed on."), CHECK_PORT, "TLS was broken off"),
+            other => tls_otherwise(&format!("The target {target}"), other),
         }
     }
 
@@ -494,7 +526,7 @@ impl<'a> Words<'a> {
     }
 
     fn status(&self, status: u16, why: Option<Why>, plain_http: bool) -> Explained {
-        let (proxy, target) = (&self.proxy_place, &self.target_place);
+        let (the_proxy, proxy, target) = (&self.the_proxy, &self.proxy_place, &self.target_place);
         let detail =
             if plain_http { format!("answered with status {status}") } else { format!("CONNECT answered with status {status}") };
         let mut explained = match (status, why) {
@@ -548,7 +580,7 @@ impl<'a> Words<'a> {
                 detail,
             ),
             (_, None) => said(
-                format!("The proxy works up to here, but it can't reach {target} (status {status})."),
+                format!("{the_proxy} works up to here, but it can't reach {target} (status {status})."),
                 "Try another target. If it is the same with each, check the proxy's own way to the internet.",
                 detail,
             ),
@@ -665,24 +697,51 @@ impl<'a> Words<'a> {
     }
 }
 
-fn said(message: impl Into<String>, hint: impl Into<String>, detail: impl Into<String>) -> Explained {
+/// What is said alike of every end of TLS. `who` begins the sentence.
+pub(crate) fn tls_otherwise(who: &str, problem: &TlsProblem) -> Explained {
+    match problem {
+        TlsProblem::UnusableCa(words) => said(
+            format!("The CA certificate of this setting can't be used. {words}"),
+            "Paste it again under More.",
+            "the pasted certificate can't be used",
+        ),
+        TlsProblem::TooOld => said(
+            format!("{who} speaks only versions of TLS that are no longer safe; Gatehouse needs 1.2 or 1.3."),
+            "Turn on TLS 1.2 or 1.3 there.",
+            "no safe version of TLS",
+        ),
+        TlsProblem::NothingInCommon => said(
+            format!("{who} and Gatehouse have no safe cipher or key exchange in common."),
+            "Turn on the usual ciphers of TLS 1.2 or 1.3 there.",
+            "no cipher or key exchange in common",
+        ),
+        TlsProblem::UnknownName => said(
+            format!("{who} does not answer to this name over TLS."),
+            "Check the name: it must be the one in the certificate.",
+            "the name is not known there",
+        ),
+        _ => said(format!("{who} broke off when TLS was agreed on."), CHECK_PORT, "TLS was broken off"),
+    }
+}
+
+pub(crate) fn said(message: impl Into<String>, hint: impl Into<String>, detail: impl Into<String>) -> Explained {
     Explained { message: message.into(), hint: Some(hint.into()), detail: detail.into() }
 }
 
 /// A host as typed; IPv6 in brackets.
-fn shown(host: &HostName) -> String {
+pub(crate) fn shown(host: &HostName) -> String {
     match host.address() {
         Some(IpAddr::V6(_)) => host.for_authority(),
         _ => host.as_str().to_string(),
     }
 }
 
-fn place(host: &HostName, port: u16) -> String {
+pub(crate) fn place(host: &HostName, port: u16) -> String {
     format!("{}:{port}", shown(host))
 }
 
 /// What a port speaks instead, as the end of a sentence.
-fn but(looks: Looks) -> &'static str {
+pub(crate) fn but(looks: Looks) -> &'static str {
     match looks {
         Looks::Tls => ", but speaks TLS",
         Looks::Http => ", but answers in plain HTTP",
@@ -694,7 +753,7 @@ fn but(looks: Looks) -> &'static str {
     }
 }
 
-fn dial_word(error: DialError) -> &'static str {
+pub(crate) fn dial_word(error: DialError) -> &'static str {
     match error {
         DialError::Refused => "refused",
         DialError::Unreachable => "no way there",
@@ -725,4 +784,18 @@ pub(crate) fn addresses(host: &HostName, found: &[SocketAddr]) -> String {
         return "an address needs no look-up".into();
     }
     found.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The detail of the passed `connect`.
+pub(crate) fn connected(address: SocketAddr) -> String {
+    format!("to {address}")
+}
+
+/// A time that was waited.
+pub(crate) fn span(time: Duration) -> String {
+    match (time.as_secs(), time.as_millis()) {
+        (0, ms) => format!("{ms} milliseconds"),
+        (1, _) => "1 second".into(),
+        (seconds, _) => format!("{seconds} seconds"),
+    }
 }

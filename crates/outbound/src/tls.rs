@@ -28,7 +28,7 @@ const MAX_NAME: usize = 100;
 /// How many names from a certificate are shown.
 const MAX_NAMES: usize = 5;
 
-/// Whose certificates are accepted: the system's authorities, and those pasted into the setting.
+/// Whose certificates are accepted: the system's authorities, and those pasted into the setting (or for the target).
 #[derive(Debug)]
 pub(crate) struct Trust {
     roots: Arc<RootCertStore>,
@@ -42,9 +42,12 @@ impl Trust {
     ///
     /// # Errors
     /// Which pasted certificate can't be used.
-    pub(crate) fn load(pem: Option<&CaPem>) -> Result<Self, String> {
+    pub(crate) fn load<'a>(pems: impl IntoIterator<Item = &'a CaPem>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        let pasted = pem.map(|pem| add_pasted(&mut roots, pem)).transpose()?.unwrap_or_default();
+        let mut pasted = Vec::new();
+        for pem in pems {
+            pasted.extend(add_pasted(&mut roots, pem)?);
+        }
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::debug!(%error, "a system certificate could not be read");

@@ -55,6 +55,23 @@ impl Listener {
         .await
     }
 
+    /// Answers one request head after the other on each connection; `Some` is what it says, `None` closes.
+    pub async fn keeps_alive(answer: impl Fn(&str) -> Option<String> + Clone + Send + 'static) -> Self {
+        Self::start(move |mut stream| {
+            let answer = answer.clone();
+            async move {
+                loop {
+                    let head = read_head(&mut stream).await;
+                    let Some(text) = Some(head).filter(|head| !head.is_empty()).and_then(|head| answer(&head)) else { break };
+                    if stream.write_all(text.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
     /// Says this to the first bytes that come, whatever they are, and closes.
     pub async fn blurts(text: impl Into<Vec<u8>>) -> Self {
         let text = text.into();
@@ -97,6 +114,11 @@ pub async fn read_head(stream: &mut TcpStream) -> String {
 pub async fn linger(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+}
+
+/// An answer with this status and body.
+pub fn answer(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// The `Proxy-Authorization` of a request head.

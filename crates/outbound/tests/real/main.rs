@@ -1,4 +1,4 @@
-//! Test Connection against real parts: Squid, tinyproxy, Dante, microsocks, nginx, and hand-made listeners for what no
+//! Test Connection and the door against real parts: Squid, tinyproxy, Dante, microsocks, nginx, and hand-made listeners for what no
 //! decent program does.
 //!
 //! Each test has its own ports and folder. Programs are killed when their handle is dropped. Nothing leaves the machine. A
@@ -9,6 +9,11 @@
 mod ask;
 mod broken;
 mod certificates;
+mod door;
+mod door_failures;
+mod door_routes;
+mod door_sharing;
+mod door_traffic;
 mod environment;
 mod guard;
 mod hostile;

@@ -3,10 +3,11 @@
 use std::{
     env, fs,
     io::Read as _,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -15,9 +16,26 @@ use tempfile::TempDir;
 
 use crate::certificates::{Authority, Identity};
 
-/// A port that nothing listens on.
+/// A port that nothing listens on. Below those that the system gives to outgoing connections: one of the many that these
+/// tests make could otherwise take it before the program does that it is meant for.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if !given.contains(&port) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            given.push(port);
+            return port;
+        }
+    }
+}
+
+/// An address of this machine that is not loopback: the door reaches it through a proxy.
+pub fn outside() -> IpAddr {
+    // Nothing is sent: the system only chooses the address that it would send from.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).expect("this machine has a network interface besides loopback");
+    socket.local_addr().unwrap().ip()
 }
 
 /// A folder that programs under other users may read.
@@ -117,7 +135,7 @@ pub struct WebServer {
 impl WebServer {
     pub fn start() -> Self {
         let authority = Authority::new("Gatehouse Test Target CA");
-        let identity = authority.issue(&["localhost", "127.0.0.1", "only-the-proxy-knows.test"]);
+        let identity = authority.issue(&["localhost", "127.0.0.1", "only-the-proxy-knows.test", &outside().to_string()]);
         Self::with(authority, &identity)
     }
 
@@ -128,6 +146,7 @@ impl WebServer {
         let cert = write(folder.path(), "cert.pem", &identity.chain);
         let key = write(folder.path(), "key.pem", &identity.key);
         let user = if is_root() { "user root;" } else { "" };
+        let outside = outside();
         let config = format!(
             "{user} daemon off; master_process off; pid nginx.pid; error_log stderr;
             events {{ worker_connections 64; }}
@@ -137,6 +156,8 @@ impl WebServer {
                 server {{
                     listen 127.0.0.1:{port};
                     listen 127.0.0.1:{tls_port} ssl;
+                    listen {outside}:{port};
+                    listen {outside}:{tls_port} ssl;
                     ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3;
                     default_type text/plain;
                     location / {{ return 200 \"$remote_addr\\n\"; }}
@@ -277,7 +298,7 @@ pub fn microsocks(login: Option<(&str, &str)>) -> Part {
 
 /// Dante; `method` is `none` or `username`, `rules` stand before the one that lets everything through.
 ///
-/// Its users are the system's. A user of the test's own is put into copies of the system's files that only this process
+/// Its users are the system's. A user of the test's own (and a name that only this proxy knows) is put into copies of the system's files that only this process
 /// sees, in a mount namespace.
 pub fn dante(method: &str, user: Option<(&str, &str)>, rules: &str) -> Part {
     let danted = program(&["/usr/sbin/danted", "/usr/sbin/sockd"], "dante-server");
@@ -299,6 +320,7 @@ pub fn dante(method: &str, user: Option<(&str, &str)>, rules: &str) -> Part {
             let hash = String::from_utf8(hashed.stdout).unwrap();
             let passwd = fs::read_to_string("/etc/passwd").unwrap();
             write(folder.path(), "passwd", &format!("{passwd}{user}:x:54321:65534::/nonexistent:/usr/sbin/nologin\n"));
+            write(folder.path(), "hosts", "127.0.0.1 localhost only-the-proxy-knows.test\n");
             // Only this user's line: the system's own hashes are not copied.
             write(
                 folder.path(),
@@ -315,7 +337,7 @@ pub fn dante(method: &str, user: Option<(&str, &str)>, rules: &str) -> Part {
     };
     let mounts = match user {
         None => "",
-        Some(_) => "mount --bind passwd /etc/passwd && mount --bind shadow /etc/shadow && ",
+        Some(_) => "mount --bind passwd /etc/passwd && mount --bind shadow /etc/shadow && mount --bind hosts /etc/hosts && ",
     };
     command.arg("-c").arg(format!("{mounts}{run}"));
     Part::start(command, folder, port)
