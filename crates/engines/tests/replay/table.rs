@@ -146,7 +146,7 @@ impl Service {
 }
 
 fn virustotal() -> Vec<Row> {
-    let s = Service { kind: "virustotal", base: "/api/v3", key: Some(("x-apikey", "other")) };
+    let s = Service { kind: "virustotal", base: "/api/v3", key: Some(("x-apikey", KEY)) };
     let url = "GET /api/v3/urls/aHR0cDovL2EudGVzdC8_eD0xJnk";
     let user = "GET /api/v3/users/key%2B4711%2F0815";
     let hash = "GET /api/v3/files/275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f";
@@ -237,7 +237,7 @@ fn xforce() -> Vec<Row> {
         s.row(About::Url, UNKNOWN, &[get(url, 200, r#"{"result": {"score": null}}"#)]),
         s.row(About::Url, UNKNOWN, &[get(url, 404, r#"{"error": "Not found."}"#)]),
         s.row(About::Url, Expect::Fails(Cause::QuotaExceeded), &[get(url, 402, "{}")]),
-        s.row(About::Ip, CLEAN, &[get("GET /ipr/192.0.2.7", 200, r#"{"score": 9}"#)]),
+        s.row(About::Ip, CLEAN, &[get("GET /ipr/192.0.2.7", 200, r#"{"score": 1}"#)]),
         s.row(About::Ip6, MALICIOUS, &[get("GET /ipr/2001:db8::1", 200, r#"{"score": 8.6}"#)]),
         s.row(About::Hash, MALICIOUS, &[get(hash, 200, r#"{"malware": {"risk": "high"}}"#)]),
         s.row(About::Check, Expect::Passes, &[get("GET /ipr/8.8.8.8", 200, r#"{"ip": "8.8.8.8", "score": 1}"#)]),
