@@ -13,6 +13,11 @@ use crate::{
     page::{use_path, use_session, use_theme},
     pages::{
         company::proxies::{ProxyDeletePage, ProxyEditPage, ProxyListPage, ProxyNewPage},
+        incident_responder::{
+            analyses::{AnalysisListPage, AnalysisPage},
+            integrations::{IntegrationDeletePage, IntegrationEditPage, IntegrationListPage, IntegrationNewPage},
+            traffic::TrafficPage,
+        },
         not_found::NotFoundPage,
         profile::tokens::TokensPage,
         setup::SetUpPage,
@@ -82,6 +87,13 @@ fn App() -> impl IntoView {
                     <Route path=path!("/company/settings/proxies/new") view=ProxyNewPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/proxies/:id") view=ProxyEditPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/proxies/:id/delete") view=ProxyDeletePage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/integrations") view=IntegrationListPage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/integrations/new") view=IntegrationNewPage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/integrations/:id") view=IntegrationEditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/integrations/:id/delete") view=IntegrationDeletePage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/analyses") view=AnalysisListPage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/analyses/:id") view=AnalysisPage ssr=SsrMode::Async/>
+                    <Route path=path!("/incident-responder/traffic") view=TrafficPage ssr=SsrMode::Async/>
                     <Route path=path!("/profile/tokens") view=TokensPage ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use gatehouse_domain::{AppError, TestReport};
+use gatehouse_domain::{AppError, IntegrationReport, TestReport};
 use serde::{Deserialize, Serialize};
 
 /// See the module.
@@ -19,4 +19,7 @@ pub struct FormOutcome {
     pub report: Option<TestReport>,
     /// A new API token: the only time it is shown.
     pub new_token: Option<String>,
+    /// The result of testing an integration. Its page is no island: this never travels to the browser as a prop.
+    #[serde(skip)]
+    pub integration_report: Option<IntegrationReport>,
 }

@@ -16,6 +16,24 @@ export interface Proxy {
   last_test: { ok: boolean } | null;
 }
 
+export interface Integration {
+  id: string;
+  name: string;
+  type: string;
+  status: string;
+  has_api_key: boolean;
+  proxy: { choice: string; id?: string };
+  tags: string[];
+}
+
+export interface Analysis {
+  id: string;
+  status: string;
+  verdict: string | null;
+  incomplete: boolean;
+  results: { verdict: string | null; cause: string | null; route: unknown; integration: { name: string } }[];
+}
+
 export type Draft = Partial<Omit<Proxy, "id">> & { password?: string };
 
 export class Api {
@@ -61,7 +79,21 @@ export class Api {
     return this.call("POST", `/proxies/${id}/test`, {});
   }
 
+  integration(draft: Record<string, unknown>): Promise<Integration> {
+    return this.call("POST", "/integrations", draft);
+  }
+
+  async integrations(): Promise<Integration[]> {
+    return (await this.call<{ items: Integration[] }>("GET", "/integrations?limit=200")).items;
+  }
+
+  /** Begins an analysis and waits for its end. */
+  analyse(what: Record<string, unknown>, wait = 30): Promise<Analysis> {
+    return this.call("POST", `/analyses?wait=${wait}`, what);
+  }
+
   async deleteAll(): Promise<void> {
+    await Promise.all((await this.integrations()).map(({ id }) => this.call("DELETE", `/integrations/${id}`)));
     await Promise.all((await this.proxies()).map((proxy) => this.call("DELETE", `/proxies/${proxy.id}`)));
   }
 }

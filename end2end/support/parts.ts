@@ -2,7 +2,7 @@
 // authentication, a slow and a silent proxy, and a web server that is no proxy. Playwright runs this once, before everything.
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer as createHttp, type Server } from "node:http";
+import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttps } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
@@ -27,7 +27,12 @@ export interface Parts {
   webServer: number;
   /** Nobody listens there. */
   closedPort: number;
+  /** An analysis service that answers as VirusTotal documents, below `/api/v3`. Only the proxies know its name. */
+  engine: string;
 }
+
+/** The key that the analysis service accepts. */
+export const ENGINE_KEY = "good-key";
 
 export const USER = "jo";
 export const PASSWORD = "secret";
@@ -36,6 +41,7 @@ export const PASSWORD = "secret";
 export const SLOW = 2_000;
 
 const TARGET_NAME = "whoami.example.test";
+const ENGINE_NAME = "engine.example.test";
 
 export default async function start(): Promise<() => Promise<void>> {
   const place = folder("parts");
@@ -62,6 +68,7 @@ export default async function start(): Promise<() => Promise<void>> {
         response.end(`${request.socket.remoteAddress}\n`);
       }),
     );
+    const enginePort = await serve(createHttps({ cert, key }, analyse));
     const tunnels = createHttp((_, response) => response.writeHead(400).end());
     tunnels.on("connect", (_request, client, head) => {
       const wait = setTimeout(() => {
@@ -92,6 +99,7 @@ export default async function start(): Promise<() => Promise<void>> {
       silentProxy: await serve(silent),
       webServer: await serve(web),
       closedPort: await freePort(),
+      engine: `https://${ENGINE_NAME}:${enginePort}/api/v3`,
     };
     process.env.GATEHOUSE_E2E_PARTS = JSON.stringify(parts);
     return stop;
@@ -106,13 +114,34 @@ export function parts(): Parts {
   return JSON.parse(process.env.GATEHOUSE_E2E_PARTS ?? "null") as Parts;
 }
 
+/** Answers as VirusTotal's documents say: what holds `evil` is malicious, `unknown` is not known, `slow` takes its time. */
+function analyse(request: IncomingMessage, response: ServerResponse): void {
+  const answer = (status: number, body: unknown) => {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify(body));
+  };
+  if (request.headers["x-apikey"] !== ENGINE_KEY) {
+    answer(401, { error: { code: "WrongCredentialsError", message: "Wrong API key" } });
+    return;
+  }
+  const [, kind, encoded = ""] = /^\/api\/v3\/([a-z_]+)\/(.*)$/.exec(request.url ?? "") ?? [];
+  const value = kind === "urls" ? Buffer.from(encoded, "base64url").toString() : decodeURIComponent(encoded);
+  if (kind === "users") answer(200, { data: { type: "user", id: "jo" } });
+  else if (value.includes("unknown")) answer(404, { error: { code: "NotFoundError" } });
+  else {
+    const malicious = value.includes("evil") ? 7 : 0;
+    const stats = { malicious, suspicious: 0, undetected: 20, harmless: 65, timeout: 0 };
+    setTimeout(() => answer(200, { data: { attributes: { last_analysis_stats: stats } } }), value.includes("slow") ? 3_000 : 0);
+  }
+}
+
 function certificates(place: string): { ca: string; cert: string; key: string } {
   const at = (name: string) => join(place, name);
   const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: ["ignore", "ignore", "pipe"] });
   const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   const authority = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"];
   const end = "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n";
-  writeFileSync(at("names.cnf"), `subjectAltName=DNS:${TARGET_NAME},IP:127.0.0.1\n${end}`);
+  writeFileSync(at("names.cnf"), `subjectAltName=DNS:${TARGET_NAME},DNS:${ENGINE_NAME},IP:127.0.0.1\n${end}`);
   openssl("req", "-x509", ...ec, "-keyout", at("ca.key"), "-out", at("ca.pem"), "-days", "2", "-subj", "/CN=Example Corp Test CA", ...authority);
   openssl("req", ...ec, "-keyout", at("target.key"), "-out", at("target.csr"), "-subj", `/CN=${TARGET_NAME}`);
   const signed = ["-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "2", "-extfile", at("names.cnf")];
@@ -143,7 +172,7 @@ async function squid(place: string, name: string, asks: boolean, stops: (() => P
     "cache deny all",
     "cache_log /dev/null",
     "access_log none",
-    `hosts_file ${write("hosts", `127.0.0.1 localhost ${TARGET_NAME}\n`)}`,
+    `hosts_file ${write("hosts", `127.0.0.1 localhost ${TARGET_NAME} ${ENGINE_NAME}\n`)}`,
     "dns_nameservers 127.0.0.1",
     "dns_timeout 1 seconds",
     ...(isRoot ? ["cache_effective_user proxy"] : []),

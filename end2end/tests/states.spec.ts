@@ -8,6 +8,7 @@ import { type Page } from "@playwright/test";
 import { PASSWORD as PROXY_PASSWORD, USER } from "../support/parts";
 import { EMAIL, PASSWORD } from "../support/server";
 import { expect, open, ready, test as base } from "./fixtures";
+import { ANALYSES, defaultProxy, INTEGRATIONS, TRAFFIC, virusTotal } from "./responder";
 import {
   basic, bypass, caPem, expectNoSidewaysScroll, field, host, LIST, name, NEW, openMore, password, port, result, row, save, scheme, stage,
   testConnection, timeout, username,
@@ -106,6 +107,60 @@ test.describe("looks @hydrated", () => {
     await page.getByRole("button", { name: "Make Lab the default" }).click();
     await expect(page.getByText("is the default proxy now")).toBeVisible();
     await look(page, "list-toast");
+  });
+
+  test("integrations", async ({ page, api, parts, look }) => {
+    await open(page, INTEGRATIONS);
+    await look(page, "integrations-empty");
+    await open(page, `${INTEGRATIONS}/new`);
+    await look(page, "integration-types");
+    await defaultProxy(api, parts);
+    await virusTotal(api, parts, { name: "VirusTotal", description: "Links and files of reported mails", tags: ["mail", "eu"] });
+    const failing = await virusTotal(api, parts, { name: "VirusTotal, second key", api_key: "expired", tags: ["mail"] });
+    await virusTotal(api, parts, { name: "Lab", proxy: { choice: "none" }, status: "inactive" });
+    await api.send("POST", `/integrations/${failing.id}/test`, {});
+    await open(page, INTEGRATIONS);
+    await look(page, "integrations");
+    await open(page, `${INTEGRATIONS}/new?type=virustotal`);
+    await look(page, "integration-new");
+    await page.getByRole("button", { name: "Test Connection" }).click();
+    await expect(page.locator("#problem")).toBeVisible();
+    await look(page, "integration-errors");
+    await open(page, `${INTEGRATIONS}/${failing.id}`);
+    await page.getByRole("button", { name: "Test Connection" }).click();
+    await expect(page.getByTestId("test-result")).toHaveAttribute("data-ok", "false");
+    await look(page, "integration-test-failed");
+  });
+
+  test("analyses", async ({ page, api, parts, look }) => {
+    await defaultProxy(api, parts);
+    await open(page, ANALYSES);
+    await look(page, "analyses-nobody-to-ask");
+    await virusTotal(api, parts);
+    await virusTotal(api, parts, { name: "Second key", api_key: "expired" });
+    const bad = await api.analyse({ url: "https://evil.example/account/verify?session=4711" });
+    await api.analyse({ ip: "198.51.100.7" });
+    await api.analyse({ url: "https://unknown.example/" });
+    const running = await api.analyse({ url: "https://slow.example/" }, 0);
+    await open(page, `${ANALYSES}/${running.id}`);
+    await look(page, "analysis-running");
+    await open(page, `${ANALYSES}/${bad.id}`);
+    await look(page, "analysis-malicious");
+    await open(page, ANALYSES);
+    await look(page, "analyses");
+  });
+
+  test("traffic", async ({ page, api, parts, look }) => {
+    await defaultProxy(api, parts);
+    const dead = await api.create({ name: "Dead end", host: "127.0.0.1", port: parts.closedPort });
+    await virusTotal(api, parts);
+    await virusTotal(api, parts, { name: "Through the dead end", proxy: { choice: "setting", id: dead.id } });
+    await api.analyse({ url: "https://evil.example/" });
+    await api.analyse({ ip: "198.51.100.8" });
+    await open(page, TRAFFIC);
+    await look(page, "traffic");
+    await open(page, `${TRAFFIC}?q=nothing-like-it`);
+    await look(page, "traffic-no-matches");
   });
 
   test("what opens over the list", async ({ page, api, parts, look }) => {

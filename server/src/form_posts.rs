@@ -2,37 +2,57 @@
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::MultipartError},
     response::{IntoResponse, Response},
 };
-use gatehouse_app::forms::{self, CookieChange, FormResult};
+use gatehouse_app::forms::{self, CookieChange, FormResult, PostedFile};
 use gatehouse_domain::AppError;
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::{http_errors::HttpError, pages, security, security::BODY_LIMIT, state::AppState};
+use crate::{
+    http_errors::HttpError,
+    pages, security,
+    security::{BODY_LIMIT, FILE_LIMIT, Visitor},
+    state::AppState,
+};
 
 /// Handles the post and answers with a redirect or with the page again.
 pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let is_form = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
-    if !is_form {
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (fields, files) = if content_type.starts_with("application/x-www-form-urlencoded") {
+        let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+            return HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }).into_response();
+        };
+        (parse_form(&body), Vec::new())
+    } else if content_type.starts_with("multipart/form-data") && takes_files(parts.uri.path()) {
+        // Only for those who may: nobody else's files are read.
+        let may = match parts.extensions.get::<Visitor>() {
+            Some(Visitor { actor: Ok(actor), .. }) => actor.may_change(),
+            _ => Err(AppError::Unauthorized),
+        };
+        let mut posted = Request::from_parts(parts.clone(), body);
+        DefaultBodyLimit::max(FILE_LIMIT).apply(&mut posted);
+        match may.map(|()| posted) {
+            Err(AppError::Unauthorized) => {
+                return (StatusCode::SEE_OTHER, [(header::LOCATION, "/sign-in")]).into_response();
+            }
+            Err(error) => return HttpError(error).into_response(),
+            Ok(posted) => match parse_multipart(posted).await {
+                Ok(posted) => posted,
+                Err(error) => return HttpError(error).into_response(),
+            },
+        }
+    } else {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Post this as application/x-www-form-urlencoded.").into_response();
-    }
-    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-        return HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }).into_response();
     };
-    let fields = parse_form(&body);
     // What is rendered, if anything, is the page at this path.
     let mut request = Request::from_parts(parts, Body::empty());
     *request.method_mut() = Method::GET;
     request.headers_mut().remove(header::CONTENT_TYPE);
     request.headers_mut().remove(header::CONTENT_LENGTH);
     let context = pages::context(&state, &request, None);
-    match forms::handle(request.uri().path(), fields, &context).await {
+    match forms::handle(request.uri().path(), fields, files, &context).await {
         FormResult::SeeOther { location, session, theme } => {
             let mut response = StatusCode::SEE_OTHER.into_response();
             let headers = response.headers_mut();
@@ -67,6 +87,36 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             response
         }
     }
+}
+
+/// Where files are taken: nowhere else may a body be large.
+fn takes_files(path: &str) -> bool {
+    path == "/incident-responder/analyses"
+}
+
+/// `multipart/form-data` (RFC 7578): fields, and files that have a name.
+async fn parse_multipart(request: Request) -> Result<(Vec<(String, String)>, Vec<PostedFile>), AppError> {
+    let broken = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => AppError::TooLarge { limit: FILE_LIMIT as u64 },
+        _ => AppError::Malformed("The form did not arrive whole. Try again.".into()),
+    };
+    let mut form = Multipart::from_request(request, &())
+        .await
+        .map_err(|_| AppError::Malformed("The form did not arrive whole. Try again.".into()))?;
+    let (mut fields, mut files) = (Vec::new(), Vec::new());
+    while let Some(part) = form.next_field().await.map_err(broken)? {
+        let field = part.name().unwrap_or_default().to_string();
+        match part.file_name().map(ToString::to_string) {
+            // A file field in which nothing was chosen.
+            Some(name) if name.is_empty() => {}
+            Some(name) => {
+                let kind = part.content_type().unwrap_or_default().to_string();
+                files.push(PostedFile { field, name, kind, bytes: part.bytes().await.map_err(broken)?.to_vec() });
+            }
+            None => fields.push((field, part.text().await.map_err(broken)?.replace("\r\n", "\n"))),
+        }
+    }
+    Ok((fields, files))
 }
 
 /// `application/x-www-form-urlencoded` (URL standard, 5.1); line ends as browsers send them become one.

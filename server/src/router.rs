@@ -18,7 +18,14 @@ use tower_http::{
 };
 use tracing::Span;
 
-use crate::{api, form_posts, http_errors::HttpError, metrics, pages, security, security::BODY_LIMIT, site, state::AppState};
+use crate::{
+    api, form_posts,
+    http_errors::HttpError,
+    metrics, pages, security,
+    security::{BODY_LIMIT, FILE_LIMIT},
+    site,
+    state::AppState,
+};
 
 /// The whole server.
 pub fn router(state: AppState) -> Router {
@@ -69,14 +76,27 @@ async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
-/// Refuses a body that says it is too large, before a byte of it is read; handlers count what they read.
+/// Refuses a body that says it is too large; handlers count what they read.
 async fn limit_body(request: Request, next: axum::middleware::Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if length.is_some_and(|length| length > BODY_LIMIT as u64) {
-        return HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }).into_response();
+    let takes_files = matches!(request.uri().path(), "/incident-responder/analyses" | "/api/v1/analyses");
+    let limit = if takes_files { FILE_LIMIT } else { BODY_LIMIT };
+    if length.is_some_and(|length| length > limit as u64) {
+        discard(request).await;
+        return HttpError(AppError::TooLarge { limit: limit as u64 }).into_response();
     }
-    let request = request.map(|body| axum::body::Body::new(http_body_util::Limited::new(body, BODY_LIMIT)));
+    let request = request.map(|body| axum::body::Body::new(http_body_util::Limited::new(body, limit)));
     next.run(request).await
+}
+
+/// Reads what is refused, if it is not much and comes soon: a connection that is closed in the middle of a body loses the answer
+/// for many clients, who then tell of a broken connection instead of a body that is too large.
+async fn discard(request: Request) {
+    const MUCH: usize = 16 * 1024 * 1024;
+    let mut rest = http_body_util::Limited::new(request.into_body(), MUCH);
+    let all = async { while let Some(Ok(_)) = http_body_util::BodyExt::frame(&mut rest).await {} };
+    // What does not come in time is not waited for.
+    let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
 }
 
 /// The set-up link is a secret; everything else in a path may be seen by an operator.

@@ -19,6 +19,8 @@ const SESSION_COOKIE: &str = "gatehouse_session";
 const THEME_COOKIE: &str = "theme";
 /// The largest body that is taken, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
+/// The same where files and mails are taken: 64 MiB of content, and what JSON or a form adds to it.
+pub const FILE_LIMIT: usize = 72 * 1024 * 1024;
 
 /// Who asks, as far as the cookie or the token tells. In the extensions of every request.
 #[derive(Debug, Clone)]

@@ -38,6 +38,10 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
             link.expose()
         );
     }
+    tokio::spawn({
+        let platform = platform.clone();
+        async move { platform.tend().await }
+    });
     // What leptos spawns while it renders runs on this runtime. Only a second call fails.
     let _ = any_spawner::Executor::init_tokio();
     let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url };

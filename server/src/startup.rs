@@ -1,10 +1,13 @@
 //! From settings to a platform: log, key, database, in an order that harms nothing when one of them is not right.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use gatehouse_outbound::{AddressPolicy, Tester};
+use gatehouse_outbound::{AddressPolicy, OutDoor, Tester};
 use gatehouse_platform::{
-    Config, KeyRing, Platform, SetUp,
+    Config, KeyRing, Network, Platform, SetUp,
     keys::KeyError,
     ports::{AccessStore as _, KeyStore as _},
 };
@@ -31,7 +34,7 @@ pub enum StartError {
 pub fn log_to_stderr(settings: &Settings) {
     // The engines below are quiet unless asked for by name.
     let filter = EnvFilter::try_new(format!(
-        "warn,gatehouse={0},gatehouse_platform={0},gatehouse_store={0},gatehouse_outbound={0},gatehouse_app={0}",
+        "warn,gatehouse={0},gatehouse_platform={0},gatehouse_store={0},gatehouse_outbound={0},gatehouse_engines={0},gatehouse_app={0}",
         settings.log
     ))
     .or_else(|_| EnvFilter::try_new(&settings.log))
@@ -83,7 +86,11 @@ pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
     config.cloud = settings.cloud;
     // Many companies share a cloud installation's network: what a test tells must not be a map of it.
     let policy = if settings.cloud { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
-    let platform = Platform::new(store, Tester::with_policy(policy), keys.clone(), config);
+    let network = Network {
+        tester: Arc::new(Tester::with_policy(policy)),
+        door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
+    };
+    let platform = Platform::new(store, network, gatehouse_engines::catalogue(), keys.clone(), config);
     if keys.is_rotating() {
         let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
         tracing::info!(count, "finished a key rotation that was cut off");

@@ -1,6 +1,7 @@
 //! What the browser does to a page besides its islands: small things that need no component, bound to the document once.
 
 mod ages;
+mod enhance;
 pub mod regions;
 mod theme;
 
@@ -15,6 +16,7 @@ use web_sys::{Element, Event, EventTarget};
 pub fn start() {
     theme::listen();
     ages::start();
+    enhance::start();
 }
 
 /// Says that the page does what is asked of it, for style sheets and tests. Called by the last island of a page.

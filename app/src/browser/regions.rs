@@ -7,16 +7,16 @@
 use std::cell::Cell;
 
 use gatehouse_domain::AppError;
-use gloo_net::http::Request;
+use gloo_net::http::{Request, Response};
 use leptos::{
     prelude::{document, window},
     task::spawn_local,
     wasm_bindgen::{JsCast, JsValue},
 };
-use web_sys::{Document, DomParser, Element, HtmlElement, HtmlInputElement, HtmlSelectElement, SupportedType};
+use web_sys::{Document, DomParser, Element, HtmlElement, HtmlInputElement, HtmlSelectElement, Node, SupportedType};
 
-use super::{ages, go, on, path_and_search};
-use crate::components::toast_error;
+use super::{ages, enhance, go, on, path_and_search};
+use crate::components::{toast_error, toast_success};
 
 /// What becomes of the browser's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +63,57 @@ pub fn follow_history() {
     on(&window(), "popstate", |_: web_sys::Event| show(&path_and_search(), History::Keep, Fields::Follow));
 }
 
-async fn load(url: &str, history: History, fields: Fields) -> Result<(), AppError> {
+/// As [`refresh`], without a sign of it; whoever asks decides what becomes of an error.
+pub(super) async fn refresh_quietly() -> Result<(), AppError> {
+    let turn = next_turn();
+    let answer = Request::get(&path_and_search()).header("Accept", "text/html").send().await;
+    show_answer(turn, answer, Fields::Stay).await
+}
+
+/// Posts a form and shows what the answer's page says in its regions. An answer that leads to another page is followed,
+/// after `leave`.
+pub(super) async fn post(url: &str, body: JsValue, leave: impl FnOnce()) -> Result<(), AppError> {
+    next_turn();
+    let request = Request::post(url).header("Accept", "text/html").body(body).map_err(|_| AppError::Unreachable)?;
+    let answer = request.send().await.map_err(|_| AppError::Unreachable)?;
+    let to = answer.url();
+    let location = window().location();
+    let here = location.origin().unwrap_or_default() + &location.pathname().unwrap_or_default();
+    if answer.redirected() && to.split(['?', '#']).next() != Some(&here) {
+        leave();
+        go(&to, false);
+        return Ok(());
+    }
+    let redirected = answer.redirected();
+    let page = parse(answer).await?;
+    // What was asked for before knows nothing of this.
+    next_turn();
+    put(&page, Fields::Stay);
+    if redirected {
+        leave();
+    }
+    if let Some(told) = first(&page, ".toast-card p") {
+        toast_success(&told.text_content().unwrap_or_default());
+    }
+    let focus = first(&document(), "[data-focus]").or_else(|| first(&document(), "[data-region] [aria-invalid=true]"));
+    if let Some(element) = focus.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        drop(element.focus());
+    }
+    Ok(())
+}
+
+fn first(page: &Document, selector: &str) -> Option<Element> {
+    page.query_selector(selector).ok().flatten()
+}
+
+fn next_turn() -> u32 {
     let turn = LATEST.get().wrapping_add(1);
     LATEST.set(turn);
+    turn
+}
+
+async fn load(url: &str, history: History, fields: Fields) -> Result<(), AppError> {
+    let turn = next_turn();
     // The address is the new one from the start: what is typed meanwhile adds to it.
     let kept = match history {
         History::Push => window().history().and_then(|h| h.push_state_with_url(&JsValue::NULL, "", Some(url))),
@@ -74,46 +122,67 @@ async fn load(url: &str, history: History, fields: Fields) -> Result<(), AppErro
     };
     drop(kept);
     busy(true);
-    let page = fetch(url).await;
+    let answer = Request::get(url).header("Accept", "text/html").send().await;
+    show_answer(turn, answer, fields).await
+}
+
+async fn show_answer(turn: u32, answer: Result<Response, gloo_net::Error>, fields: Fields) -> Result<(), AppError> {
+    let page = match answer {
+        // Signed out, for one.
+        Ok(answer) if answer.redirected() => {
+            if LATEST.get() == turn {
+                go(&answer.url(), false);
+            }
+            return Ok(());
+        }
+        Ok(answer) => parse(answer).await,
+        Err(_) => Err(AppError::Unreachable),
+    };
     if LATEST.get() != turn {
         return Ok(());
     }
     busy(false);
-    if let Some(page) = page? {
-        let focus = Focus::now();
-        take_over(&page);
-        if fields == Fields::Follow {
-            follow(&page);
-        }
-        document().set_title(&page.title());
-        ages::update();
-        focus.restore();
-    }
+    put(&page?, fields);
     Ok(())
 }
 
-/// None when the browser was sent to another page instead.
-async fn fetch(url: &str) -> Result<Option<Document>, AppError> {
-    let answer = Request::get(url).header("Accept", "text/html").send().await.map_err(|_| AppError::Unreachable)?;
-    if answer.redirected() {
-        // Signed out, for one.
-        go(&answer.url(), false);
-        return Ok(None);
-    }
+async fn parse(answer: Response) -> Result<Document, AppError> {
     let html = answer.text().await.map_err(|_| AppError::Unreachable)?;
     let parsed = DomParser::new().and_then(|parser| parser.parse_from_string(&html, SupportedType::TextHtml));
     let page = parsed.map_err(|_| AppError::Unavailable)?;
-    if each(&page, "[data-region]").next().is_none() {
-        return Err(AppError::Unavailable);
+    first(&page, "[data-region]").ok_or(AppError::Unavailable)?;
+    Ok(page)
+}
+
+/// Shows what another page says, where this one stands.
+fn put(page: &Document, fields: Fields) {
+    let focus = Focus::now();
+    take_over(page);
+    if fields == Fields::Follow {
+        follow(page);
     }
-    Ok(Some(page))
+    document().set_title(&page.title());
+    ages::update();
+    focus.restore();
+    enhance::watch();
 }
 
 fn take_over(page: &Document) {
+    // What the server can't know: what is open, and the secrets that were typed, which it never sends back.
+    let kept: Vec<_> = each(&document(), "[data-region] details[id][open], [data-region] [type=password]")
+        .map(|element| (element.id(), element.dyn_into::<HtmlInputElement>().map(|input| input.value()).ok()))
+        .collect();
     for old in each(&document(), "[data-region]") {
         let new = page.get_element_by_id(&old.id()).map(|new| new.inner_html()).unwrap_or_default();
         if old.inner_html() != new {
             old.set_inner_html(&new);
+        }
+    }
+    for (id, secret) in kept {
+        let Some(element) = document().get_element_by_id(&id) else { continue };
+        match (secret, element.dyn_ref::<HtmlInputElement>()) {
+            (Some(secret), Some(input)) => input.set_value(&secret),
+            _ => drop(element.set_attribute("open", "")),
         }
     }
 }
@@ -137,8 +206,10 @@ fn follow(page: &Document) {
     }
 }
 
-fn each(page: &Document, selector: &str) -> impl Iterator<Item = Element> {
-    let found = page.query_selector_all(selector).ok();
+/// The elements within `root` that fit this selector.
+pub(super) fn each(root: &Node, selector: &str) -> impl Iterator<Item = Element> + use<> {
+    // A document and an element are alike in this; the bindings have it twice.
+    let found = root.unchecked_ref::<Element>().query_selector_all(selector).ok();
     let count = found.as_ref().map_or(0, web_sys::NodeList::length);
     (0..count).filter_map(move |at| found.as_ref()?.get(at)?.dyn_into().ok())
 }
@@ -168,5 +239,10 @@ impl Focus {
 }
 
 fn name_of(element: &Element) -> String {
-    element.get_attribute("aria-label").or_else(|| element.text_content()).unwrap_or_default()
+    // `data-same`: for what is called something else after it was pressed.
+    element
+        .get_attribute("data-same")
+        .or_else(|| element.get_attribute("aria-label"))
+        .or_else(|| element.text_content())
+        .unwrap_or_default()
 }

@@ -56,6 +56,15 @@ pub fn Frame(
                 <ul>
                     <NavItem href="/company/settings/proxies" label="Proxy Settings" icon=IconName::Proxy/>
                 </ul>
+                <p class="nav-heading mt-4">
+                    <Icon name=IconName::Shield/>
+                    "Incident Responder"
+                </p>
+                <ul>
+                    <NavItem href="/incident-responder/integrations" label="Integrations" icon=IconName::Plug/>
+                    <NavItem href="/incident-responder/analyses" label="Analyses" icon=IconName::Scan/>
+                    <NavItem href="/incident-responder/traffic" label="Traffic" icon=IconName::Activity/>
+                </ul>
             </nav>
             <main class="content" id="content" tabindex="-1">
                 {children()}

@@ -79,6 +79,16 @@ pub enum IconName {
     More,
     /// Leads elsewhere.
     ExternalLink,
+    /// Integrations.
+    Plug,
+    /// Analyses.
+    Scan,
+    /// Traffic.
+    Activity,
+    /// Stops for a while.
+    Pause,
+    /// Starts again.
+    Power,
 }
 
 impl IconName {
@@ -120,6 +130,11 @@ impl IconName {
         Self::Lock,
         Self::More,
         Self::ExternalLink,
+        Self::Plug,
+        Self::Scan,
+        Self::Activity,
+        Self::Pause,
+        Self::Power,
     ];
 
     /// Of its shape in the sprite.
@@ -161,6 +176,11 @@ impl IconName {
             Self::Lock => "i-lock",
             Self::More => "i-more",
             Self::ExternalLink => "i-external-link",
+            Self::Plug => "i-plug",
+            Self::Scan => "i-scan",
+            Self::Activity => "i-activity",
+            Self::Pause => "i-pause",
+            Self::Power => "i-power",
         }
     }
 
@@ -243,6 +263,19 @@ impl IconName {
             Self::ExternalLink => {
                 r#"<path d="M15 3h6v6"></path><path d="M10 14 21 3"></path><path d="M18 13v6a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V8a2 2 0 0 1 2-2h6"></path>"#
             }
+            Self::Plug => {
+                r#"<path d="M12 22v-5"></path><path d="M9 8V2"></path><path d="M15 8V2"></path><path d="M18 8v5a4 4 0 0 1-4 4h-4a4 4 0 0 1-4-4V8Z"></path>"#
+            }
+            Self::Scan => {
+                r#"<path d="M3 7V5a2 2 0 0 1 2-2h2"></path><path d="M17 3h2a2 2 0 0 1 2 2v2"></path><path d="M21 17v2a2 2 0 0 1-2 2h-2"></path><path d="M7 21H5a2 2 0 0 1-2-2v-2"></path><circle cx="12" cy="12" r="3"></circle><path d="m16 16-1.9-1.9"></path>"#
+            }
+            Self::Activity => {
+                r#"<path d="M22 12h-2.48a2 2 0 0 0-1.93 1.46l-2.35 8.36a.25.25 0 0 1-.48 0L9.24 2.18a.25.25 0 0 0-.48 0l-2.35 8.36A2 2 0 0 1 4.49 12H2"></path>"#
+            }
+            Self::Pause => {
+                r#"<rect x="14" y="4" width="4" height="16" rx="1"></rect><rect x="6" y="4" width="4" height="16" rx="1"></rect>"#
+            }
+            Self::Power => r#"<path d="M12 2v10"></path><path d="M18.4 6.6a9 9 0 1 1-12.77.04"></path>"#,
         }
     }
 }

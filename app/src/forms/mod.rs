@@ -3,6 +3,8 @@
 //! The server hands every such post to [`handle`] after it has checked the request's origin.
 
 mod access;
+mod analyses;
+mod integrations;
 mod proxies;
 
 use std::collections::BTreeMap;
@@ -113,9 +115,28 @@ pub fn local_path(path: &str) -> Option<&str> {
     crate::app::local_path(path)
 }
 
-/// Handles a form posted to `path` with these fields, in order.
-pub async fn handle(path: &str, fields: Vec<(String, String)>, context: &RequestContext) -> FormResult {
+/// A file that was posted.
+#[derive(Debug, Clone)]
+pub struct PostedFile {
+    /// The field's name.
+    pub field: String,
+    /// The file's name, as the browser gave it.
+    pub name: String,
+    /// Its media type, as the browser gave it; empty when it gave none.
+    pub kind: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Handles a form posted to `path` with these fields and files, in order.
+pub async fn handle(path: &str, fields: Vec<(String, String)>, files: Vec<PostedFile>, context: &RequestContext) -> FormResult {
     let fields = Fields(fields);
+    if below(path, INTEGRATIONS) {
+        return integrations::handle(path, &fields, context).await;
+    }
+    if below(path, ANALYSES) {
+        return analyses::handle(path, &fields, files, context).await;
+    }
     if let Some(rest) = path.strip_prefix("/company/settings/proxies") {
         if rest.is_empty() || rest.starts_with('/') {
             return proxies::handle(path, &fields.0, context).await;
@@ -124,6 +145,14 @@ pub async fn handle(path: &str, fields: Vec<(String, String)>, context: &Request
     }
     access::handle(path, &fields, context).await
 }
+
+/// Whether a path is this one or below it.
+fn below(path: &str, base: &str) -> bool {
+    path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+const INTEGRATIONS: &str = "/incident-responder/integrations";
+const ANALYSES: &str = "/incident-responder/analyses";
 
 #[cfg(test)]
 mod tests {

@@ -1,17 +1,15 @@
-//! API tokens: the form for a new one, the button that copies it, the question before one is revoked.
+//! API tokens: the button that copies a new one, the question before one is revoked.
 
 // The macro makes structs of the props, whose documentation it does not take over.
 #![allow(missing_docs)]
 
-use gatehouse_domain::TokenName;
 use leptos::{ev::SubmitEvent, html, prelude::*, wasm_bindgen::JsCast as _};
 
 use crate::{
     browser::{closest, on, use_hydrated},
-    components::{Button, ButtonKind, ConfirmDialog, Icon, IconName, TextInput, focus_first_invalid, toast_success},
+    components::{ConfirmDialog, Icon, IconName, toast_success},
 };
 
-const FORM: &str = "token-form";
 const REVOKE_FORM: &str = "revoke-form";
 
 /// The field with the new token, which is plain HTML (a secret has no business in an island's props), and a button that
@@ -44,45 +42,6 @@ pub fn CopyField(
                 "Copy"
             </button>
         </div>
-    }
-    .into_any()
-}
-
-/// Makes a token.
-#[island]
-pub fn CreateForm(
-    /// The name that was typed.
-    value: String, /// What was wrong with it.
-    problem: Option<String>,
-) -> impl IntoView {
-    let name = RwSignal::new(value);
-    let error = RwSignal::new(problem);
-    let busy = RwSignal::new(false);
-    let submit = move |event: SubmitEvent| {
-        error.set(name.with_untracked(|text| TokenName::parse(text).err()));
-        if error.with_untracked(Option::is_some) {
-            event.prevent_default();
-            focus_first_invalid(FORM);
-        } else {
-            busy.set(true);
-        }
-    };
-    view! {
-        <form id=FORM class="inline-form" method="post" action="/profile/tokens" novalidate on:submit=submit>
-            <TextInput
-                name="name"
-                label="Name"
-                hint="What it is for, such as “nightly report”."
-                value=name
-                error
-                required=true
-                on_input=Callback::new(move |_| error.set(None))
-            />
-            <Button kind=ButtonKind::Primary busy>
-                <Icon name=IconName::Plus/>
-                "Create token"
-            </Button>
-        </form>
     }
     .into_any()
 }

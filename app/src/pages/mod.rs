@@ -1,6 +1,7 @@
 //! The pages, one module per area of the console.
 
 pub mod company;
+pub mod incident_responder;
 pub mod not_found;
 pub mod profile;
 pub mod setup;

@@ -1,14 +1,14 @@
 //! The first visit: makes the company and its first administrator.
 
-use gatehouse_domain::AppError;
+use gatehouse_domain::{AppError, NewPassword};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
 use crate::{
     api::access::check_setup_link,
-    components::{Banner, ButtonKind, CardPage, Kind, LinkButton},
-    islands::{Packed, setup::SetUpForm},
+    components::{Banner, Button, ButtonKind, CardPage, Field, Kind, LinkButton, TextInput, field_error, initial_value},
+    outcome::FormOutcome,
     page::{answer_with_status, use_outcome},
 };
 
@@ -19,22 +19,86 @@ pub fn SetUpPage() -> impl IntoView {
     let outcome = use_outcome();
     let page = async move {
         match check_setup_link(link).await {
-            Ok(()) => {
-                let refused = outcome.error.as_ref().map(|error| view! { <Banner kind=Kind::Error title=error.to_string()/> });
-                view! {
-                    <CardPage title="Set up Gatehouse" subtitle="Make your company and your account, its first administrator.">
-                        {refused}
-                        <SetUpForm outcome=Packed(outcome)/>
-                    </CardPage>
-                }
-                .into_any()
+            Ok(()) => view! {
+                <CardPage title="Set up Gatehouse" subtitle="Make your company and your account, its first administrator.">
+                    <SetUpForm outcome/>
+                </CardPage>
             }
+            .into_any(),
             Err(error) => view! { <LinkRefused error=error.0/> }.into_any(),
         }
     };
     view! {
         <Title text="Set up Gatehouse"/>
         {Suspend::new(page)}
+    }
+    .into_any()
+}
+
+/// What is wrong is told by the server alone: nobody sets up twice, so this needs no island.
+#[component]
+fn SetUpForm(outcome: FormOutcome) -> impl IntoView {
+    let value = |name| RwSignal::new(initial_value(&outcome, name, ""));
+    let problem = |name| Signal::stored(field_error(outcome.error.as_ref(), name));
+    let refused = outcome.error.as_ref().map(|error| view! { <Banner kind=Kind::Error title=error.to_string()/> });
+    let (company, name, email) = (value("company"), value("name"), value("email"));
+    let (company_error, name_error, email_error) = (problem("company"), problem("name"), problem("email"));
+    view! {
+        <form class="stack" method="post" novalidate data-enhance="">
+            <div id="setup-parts" data-region="" class="stack">
+                {refused}
+                <TextInput
+                    name="company"
+                    label="Company name"
+                    value=company
+                    error=company_error
+                    autocomplete="organization"
+                    required=true
+                    autofocus=true
+                />
+                <TextInput name="name" label="Your name" value=name error=name_error autocomplete="name" required=true/>
+                <TextInput
+                    name="email"
+                    label="Your e-mail address"
+                    hint="You sign in with it."
+                    value=email
+                    error=email_error
+                    input_type="email"
+                    autocomplete="username"
+                    required=true
+                    verbatim=true
+                />
+                {password(field_error(outcome.error.as_ref(), "password"))}
+            </div>
+            <Button kind=ButtonKind::Primary class="w-full">
+                "Set up and sign in"
+            </Button>
+        </form>
+    }
+    .into_any()
+}
+
+fn password(error: Option<String>) -> AnyView {
+    let hint = format!("At least {} characters. A few words in a row are easy to remember and hard to guess.", NewPassword::MIN);
+    let (invalid, described) = match error {
+        Some(_) => (Some("true"), "password-error password-hint"),
+        None => (None, "password-hint"),
+    };
+    view! {
+        <Field label="Password" name="password" error=Signal::stored(error) hint=Some(hint)>
+            <input
+                class="input"
+                id="password"
+                name="password"
+                type="password"
+                autocomplete="new-password"
+                autocapitalize="none"
+                spellcheck="false"
+                aria-required="true"
+                aria-invalid=invalid
+                aria-describedby=described
+            />
+        </Field>
     }
     .into_any()
 }

@@ -11,6 +11,7 @@ pub mod account;
 pub mod analysis;
 mod borrowed;
 pub mod bypass;
+pub mod checks;
 pub mod error;
 pub mod fields;
 pub mod host;
@@ -30,6 +31,7 @@ pub use analysis::{
     MailSummary, Overall, ResultStatus, Subject, SubjectKind, Verdict, overall,
 };
 pub use bypass::{Bypass, BypassRule};
+pub use checks::{ChecksForm, ChecksView, HealthChange, WebhookMessage};
 pub use error::AppError;
 pub use fields::FieldErrors;
 pub use host::{HostName, Port};

@@ -351,7 +351,7 @@ impl ProxyValues {
 }
 
 /// The fields of the API that are only read: taken and ignored when somebody sends back what they got.
-const READ_ONLY: &[&str] = &["id", "has_password", "created_at", "updated_at", "last_test", "used_by", "version"];
+const READ_ONLY: &[&str] = &["id", "has_password", "created_at", "updated_at", "last_test", "health", "used_by", "version"];
 
 impl ProxyForm {
     /// Reads an API body. Types are checked here, values in [`ProxyForm::parse`].
@@ -634,6 +634,8 @@ pub struct ProxyView {
     pub version: u64,
     /// The last result of Test Connection.
     pub last_test: Option<LastTest>,
+    /// How it is, by its last tests; null before the first.
+    pub health: Option<crate::integration::Health>,
     /// Who uses it.
     pub used_by: Vec<UsedBy>,
 }

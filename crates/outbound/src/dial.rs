@@ -27,6 +27,15 @@ pub(crate) enum ResolveError {
     NoAnswer,
 }
 
+impl ResolveError {
+    /// Only these say that there is no such name (EAI_NONAME, EAI_NODATA): the standard library has no kinds for them, so the words
+    /// are glibc's and musl's. Whatever else goes wrong is no word about the name.
+    fn of(words: &str) -> Self {
+        let known = ["Name or service not known", "No address associated", "Name does not resolve", "Name has no usable address"];
+        if known.iter().any(|known| words.contains(known)) { Self::Unknown } else { Self::NoAnswer }
+    }
+}
+
 /// The addresses of a host, in the order to try them; a literal address at once. Names are looked up as the machine does
 /// (hosts file, search domains, name servers), because that is what every other program there does.
 pub(crate) async fn resolve(host: &HostName, port: Port) -> Result<Vec<SocketAddr>, ResolveError> {
@@ -48,22 +57,14 @@ pub(crate) async fn resolve(host: &HostName, port: Port) -> Result<Vec<SocketAdd
             addresses.truncate(MAX_ADDRESSES);
             Ok(addresses)
         }
-        Err(error) => Err(ResolveError::of(&error)),
-    }
-}
-
-impl ResolveError {
-    /// EAI_AGAIN has no kind of its own in the standard library; its words are glibc's and musl's.
-    fn of(error: &io::Error) -> Self {
-        let words = error.to_string();
-        if words.contains("emporary failure") || words.contains("Try again") { Self::NoAnswer } else { Self::Unknown }
+        Err(error) => Err(ResolveError::of(&error.to_string())),
     }
 }
 
 /// All addresses of exactly this name: no search domain is tried after it, where a wildcard could answer for somebody else.
 pub(crate) async fn look_up(name: &str) -> Result<Vec<IpAddr>, ResolveError> {
     let name = format!("{}.", name.trim_end_matches('.'));
-    let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| ResolveError::of(&error))?;
+    let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| ResolveError::of(&error.to_string()))?;
     Ok(found.map(|address| address.ip()).collect())
 }
 
@@ -168,6 +169,16 @@ mod tests {
 
     fn addresses(all: &[&str]) -> Vec<SocketAddr> {
         all.iter().map(|a| SocketAddr::new(a.parse().expect(a), 1)).collect()
+    }
+
+    #[test]
+    fn only_what_says_that_there_is_no_such_name_is_taken_for_that() {
+        let of = |words: &str| ResolveError::of(&format!("failed to lookup address information: {words}"));
+        assert_eq!(of("Name or service not known"), ResolveError::Unknown);
+        assert_eq!(of("No address associated with hostname"), ResolveError::Unknown);
+        for words in ["Temporary failure in name resolution", "Non-recoverable failure in name resolution", "System error"] {
+            assert_eq!(of(words), ResolveError::NoAnswer, "{words}");
+        }
     }
 
     #[test]

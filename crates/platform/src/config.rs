@@ -19,6 +19,14 @@ pub struct Config {
     pub sign_in_window: Duration,
     /// Tests of one company at a time.
     pub test_limit: u8,
+    /// Look-ups of analyses at a time in one process.
+    pub look_up_limit: usize,
+    /// Look-ups at a time of one integration in one analysis.
+    pub look_ups_per_integration: usize,
+    /// Traffic records are kept for this many days.
+    pub traffic_days: u16,
+    /// And at most this many of each company.
+    pub traffic_records: u64,
 }
 
 impl Config {
@@ -32,6 +40,10 @@ impl Config {
             sign_in_limit: 10,
             sign_in_window: Duration::from_secs(60),
             test_limit: 10,
+            look_up_limit: 32,
+            look_ups_per_integration: 8,
+            traffic_days: 30,
+            traffic_records: 200_000,
         }
     }
 }

@@ -186,12 +186,16 @@ impl EngineContext {
     /// `path` (with its query, already encoded) behind the path of the API URL. A slash between the two is made one.
     ///
     /// # Errors
-    /// [`Cause::BadAnswer`] when no URL comes of it: only when `path` holds what an answer said.
+    /// [`Cause::TooLarge`] when no URL comes of it: what is asked about is too long for one.
     pub fn url(&self, path: &str) -> Result<TestTarget, EngineFailure> {
         let base = self.api_url.to_string();
         let base = base.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').to_string();
-        TestTarget::parse(&format!("{base}/{}", path.trim_start_matches('/')))
-            .map_err(|_| EngineFailure::new(Cause::BadAnswer, "No address could be made for this look-up: it is too long."))
+        TestTarget::parse(&format!("{base}/{}", path.trim_start_matches('/'))).map_err(|_| {
+            EngineFailure::new(
+                Cause::TooLarge,
+                "This is too long to be asked about: services take addresses of some 2,000 characters.",
+            )
+        })
     }
 
     /// A request that only asks; headers and body are added to it.

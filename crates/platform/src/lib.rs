@@ -7,6 +7,8 @@
 //! **Deliberately absent**: SQL, HTTP, HTML, and any state that a second process would miss.
 
 pub mod access;
+pub mod analyses;
+pub mod checks;
 pub mod door;
 pub mod engine;
 pub mod integrations;
@@ -14,16 +16,18 @@ pub mod keys;
 pub mod passwords;
 pub mod ports;
 pub mod proxies;
+pub mod traffic;
 
 mod config;
 mod ids;
 
 pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
+pub use analyses::AnalysisInput;
 pub use config::Config;
 pub use door::{Asker, Choice, Door, OutAnswer, OutError, OutRequest, Retry};
 pub use engine::{Catalogue, Engine, EngineContext, EngineFailure, FileContent, Finding};
 pub use ids::{AnalysisId, CompanyId, IntegrationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
-pub use platform::Platform;
+pub use platform::{Network, Platform};
 
 mod platform;

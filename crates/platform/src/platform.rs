@@ -6,9 +6,13 @@ use gatehouse_domain::{AppError, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    Config, KeyRing,
+    Catalogue, Config, KeyRing,
+    door::SharedDoor,
     keys::KeyError,
-    ports::{AccessStore, ConnectionTester, KeyStore, ProxyStore, StoreError},
+    ports::{
+        AccessStore, AnalysisStore, ChecksStore, ConnectionTester, IntegrationStore, KeyStore, ProxyStore, StoreError,
+        TrafficStore,
+    },
 };
 
 /// Everything Gatehouse does. Cheap to clone; holds no state of its own.
@@ -17,24 +21,48 @@ pub struct Platform {
     pub(crate) proxies: Arc<dyn ProxyStore>,
     pub(crate) access: Arc<dyn AccessStore>,
     pub(crate) key_store: Arc<dyn KeyStore>,
+    pub(crate) integrations: Arc<dyn IntegrationStore>,
+    pub(crate) analyses: Arc<dyn AnalysisStore>,
+    pub(crate) traffic: Arc<dyn TrafficStore>,
+    pub(crate) checks: Arc<dyn ChecksStore>,
     pub(crate) tester: Arc<dyn ConnectionTester>,
+    pub(crate) door: SharedDoor,
+    pub(crate) engines: Catalogue,
+    /// Look-ups at a time in this process: memory and sockets are bounded, whatever is asked.
+    pub(crate) look_ups: Arc<tokio::sync::Semaphore>,
     pub(crate) keys: KeyRing,
     pub(crate) config: Arc<Config>,
 }
 
+/// The network: what tests the way through a proxy, and the one door out.
+#[derive(Clone)]
+pub struct Network {
+    /// Test Connection of proxy settings.
+    pub tester: Arc<dyn ConnectionTester>,
+    /// Everything else that goes out.
+    pub door: SharedDoor,
+}
+
 impl Platform {
-    /// Wires the use cases to a store and a network.
-    pub fn new<S>(store: S, tester: impl ConnectionTester + 'static, keys: KeyRing, config: Config) -> Self
+    /// Wires the use cases to a store, a network and engines.
+    pub fn new<S>(store: S, network: Network, engines: Catalogue, keys: KeyRing, config: Config) -> Self
     where
-        S: ProxyStore + AccessStore + KeyStore + 'static,
+        S: ProxyStore + AccessStore + KeyStore + IntegrationStore + AnalysisStore + TrafficStore + ChecksStore + 'static,
     {
         let store = Arc::new(store);
         Self {
             proxies: store.clone(),
             access: store.clone(),
+            integrations: store.clone(),
+            analyses: store.clone(),
+            traffic: store.clone(),
+            checks: store.clone(),
             key_store: store,
-            tester: Arc::new(tester),
+            tester: network.tester,
+            door: network.door,
+            engines,
             keys,
+            look_ups: Arc::new(tokio::sync::Semaphore::new(config.look_up_limit)),
             config: Arc::new(config),
         }
     }

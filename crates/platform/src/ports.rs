@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, Health, IntegrationTest,
+    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, Health, HealthChange, IntegrationTest,
     IntegrationValues, LastTest, MailSummary, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, Subject, TestEvent,
-    TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict,
+    TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict, WebhookMessage,
 };
 use tokio::sync::mpsc;
 
@@ -72,6 +72,8 @@ pub struct ProxyRecord {
     pub updated_at: Timestamp,
     /// The last result of Test Connection.
     pub last_test: Option<LastTest>,
+    /// What the tests say about it.
+    pub health: Option<Health>,
     /// Who uses it, directly or as the default.
     pub used_by: Vec<UsedBy>,
 }
@@ -127,8 +129,8 @@ pub trait ProxyStore: Send + Sync {
     /// [`StoreError::NotFound`].
     async fn set_default_proxy(&self, company: CompanyId, id: Option<ProxyId>) -> StoreResult<()>;
 
-    /// Keeps the result of a test if the setting still is there. Does not change its version.
-    async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest) -> StoreResult<()>;
+    /// Keeps the result of a test, and how the setting is by it, if it still is there. Does not change its version.
+    async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest, health: Health) -> StoreResult<()>;
 
     /// Takes one of `limit` places for a running test of this company, or says when to come back. A place that was not
     /// given back is free again after `lease`.
@@ -512,7 +514,7 @@ pub trait AnalysisStore: Send + Sync {
     /// A file of a running analysis by its SHA-256 in lower-case hexadecimal.
     async fn analysis_file(&self, company: CompanyId, id: AnalysisId, sha256: &str) -> StoreResult<Option<FileContent>>;
 
-    /// One page, by when they were begun. `q` is looked for in the subject and the indicators.
+    /// One page, by identifier, that is by when they were begun. `q` is looked for in the subject and the indicators.
     ///
     /// # Errors
     /// [`StoreError::BadCursor`].
@@ -545,7 +547,7 @@ pub trait AnalysisStore: Send + Sync {
 #[async_trait]
 pub trait TrafficStore: Send + Sync {
     /// Writes records, of one or several companies, and adds them to the sums, in one transaction. The identifiers are UUIDs
-    /// of version 7.
+    /// of version 7, made within a minute of the record's moment: spans of time are ranges of them.
     async fn record_traffic(&self, records: &[(CompanyId, TrafficView)]) -> StoreResult<()>;
 
     /// One page, newest first: records that [`TrafficQuery::takes`]. `next` may be there although the page is not full, when
@@ -560,4 +562,50 @@ pub trait TrafficStore: Send + Sync {
 
     /// Deletes records older than `before`, and the oldest beyond `keep` of each company; sums older than `sums_before`.
     async fn trim_traffic(&self, before: Timestamp, keep: u64, sums_before: Timestamp) -> StoreResult<()>;
+}
+
+/// What a company has set about scheduled checks, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChecksRecord {
+    /// How often, in minutes; 0: never.
+    pub every_minutes: u16,
+    /// Who is told of changes.
+    pub webhook_url: Option<String>,
+    /// Which way that goes.
+    pub webhook_choice: Choice,
+    /// When the next round is due.
+    pub next_at: Option<Timestamp>,
+    /// What became of the last message; not written by [`ChecksStore::put_checks`].
+    pub last_message: Option<WebhookMessage>,
+}
+
+impl Default for ChecksRecord {
+    fn default() -> Self {
+        Self { every_minutes: 0, webhook_url: None, webhook_choice: Choice::Default, next_at: None, last_message: None }
+    }
+}
+
+/// Scheduled checks, and changes of health.
+#[async_trait]
+pub trait ChecksStore: Send + Sync {
+    /// What a company has set; the default when it has set nothing.
+    async fn checks(&self, company: CompanyId) -> StoreResult<ChecksRecord>;
+
+    /// Sets it, and notes which proxy the webhook uses.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the choice names no setting of this company.
+    async fn put_checks(&self, company: CompanyId, record: &ChecksRecord) -> StoreResult<()>;
+
+    /// Companies whose round is due; their next one is set by [`crate::checks::next_round`]. Each round is had by one taker only.
+    async fn take_due_checks(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<CompanyId>>;
+
+    /// Keeps what became of the last message to the webhook.
+    async fn record_webhook_message(&self, company: CompanyId, message: &WebhookMessage) -> StoreResult<()>;
+
+    /// Keeps a change of health.
+    async fn record_health_change(&self, company: CompanyId, change: &HealthChange) -> StoreResult<()>;
+
+    /// The last changes, newest first.
+    async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>>;
 }

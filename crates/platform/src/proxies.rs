@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Actor, CompanyId, Platform, ProxyId, Sealed,
+    checks::{Changed, proxy_health_after},
     platform::{internal, key_error, now, store_error},
     ports::{ProxyRecord, ProxyWrite, StoreError, TestSlot, TestSubject},
 };
@@ -163,7 +164,15 @@ impl Platform {
         let record = self.proxies.proxy(actor.company, id).await.map_err(store_error)?;
         let target = self.target(target)?;
         let password = self.open_password(actor.company, &record)?;
-        let report = self.run_test(actor, TestSubject { values: record.values, password }, &target, events).await?;
+        let report = self.run_test(actor, TestSubject { values: record.values.clone(), password }, &target, events).await?;
+        self.keep_proxy_test(actor.company, &record, &report).await?;
+        Ok(report)
+    }
+
+    /// Keeps what a test of a saved setting found out.
+    pub(crate) async fn keep_proxy_test(
+        &self, company: CompanyId, record: &ProxyRecord, report: &TestReport,
+    ) -> Result<(), AppError> {
         let last = LastTest {
             at: now(),
             ok: report.ok,
@@ -173,8 +182,19 @@ impl Platform {
             target: report.target.clone(),
             egress_ip: report.egress_ip.clone(),
         };
-        self.proxies.record_proxy_test(actor.company, id, &last).await.map_err(store_error)?;
-        Ok(report)
+        let health = proxy_health_after(record.last_test.as_ref(), report.ok);
+        self.proxies.record_proxy_test(company, record.id, &last, health).await.map_err(store_error)?;
+        let changed = Changed {
+            kind: "proxy",
+            of: record.id.to_string(),
+            name: record.values.name.to_string(),
+            from: record.health,
+            to: health,
+            cause: report.cause,
+            message: report.message.clone(),
+        };
+        self.note_health(company, changed).await;
+        Ok(())
     }
 
     /// Tests values that are not saved. With the identifier of a saved setting the stored password is used when none is
@@ -213,17 +233,20 @@ impl Platform {
     async fn run_test(
         &self, actor: &Actor, subject: TestSubject, target: &TestTarget, events: mpsc::Sender<TestEvent>,
     ) -> Result<TestReport, AppError> {
-        // Longer than the test can take: what a process that died leaves behind is free again soon.
-        let lease = Duration::from_secs(u64::from(subject.values.timeout.seconds()) + 30);
-        let slot =
-            match self.proxies.take_test_slot(actor.company, self.config.test_limit, lease, now()).await.map_err(store_error)? {
-                Ok(slot) => slot,
-                Err(wait) => return Err(AppError::TooManyTests { retry_after_s: wait.as_secs().clamp(1, 10) }),
-            };
-        let guard = SlotGuard { platform: self.clone(), slot: Some(slot) };
+        let guard = self.take_slot(actor.company, subject.values.timeout.seconds().into()).await?;
         let report = self.tester.test(&subject, target, events).await;
         guard.release().await;
         Ok(report)
+    }
+
+    /// A place among the running tests of a company, for a test that takes this many seconds at most.
+    pub(crate) async fn take_slot(&self, company: CompanyId, seconds: u64) -> Result<SlotGuard, AppError> {
+        // Longer than the test can take: what a process that died leaves behind is free again soon.
+        let lease = Duration::from_secs(seconds + 30);
+        match self.proxies.take_test_slot(company, self.config.test_limit, lease, now()).await.map_err(store_error)? {
+            Ok(slot) => Ok(SlotGuard { platform: self.clone(), slot: Some(slot) }),
+            Err(wait) => Err(AppError::TooManyTests { retry_after_s: wait.as_secs().clamp(1, 10) }),
+        }
     }
 
     fn target(&self, target: Option<&str>) -> Result<TestTarget, AppError> {
@@ -267,13 +290,13 @@ impl Platform {
         self.keys.seal(password, &password_binding(company, id, values)).map_err(key_error)
     }
 
-    fn open_password(&self, company: CompanyId, record: &ProxyRecord) -> Result<Option<Secret>, AppError> {
+    pub(crate) fn open_password(&self, company: CompanyId, record: &ProxyRecord) -> Result<Option<Secret>, AppError> {
         let binding = password_binding(company, record.id, &record.values);
         record.password.as_ref().map(|sealed| self.keys.open(sealed, &binding)).transpose().map_err(key_error)
     }
 
     /// Somebody rotated the key: take up the new one.
-    async fn follow_key(&self) -> Result<(), AppError> {
+    pub(crate) async fn follow_key(&self) -> Result<(), AppError> {
         let id = self.key_store.key_id().await.map_err(store_error)?.unwrap_or_default();
         if self.keys.select(&id) {
             Ok(())
@@ -316,13 +339,13 @@ impl Platform {
 }
 
 /// Gives a place among the running tests back, also when the one who waited for the test has gone.
-struct SlotGuard {
+pub(crate) struct SlotGuard {
     platform: Platform,
     slot: Option<TestSlot>,
 }
 
 impl SlotGuard {
-    async fn release(mut self) {
+    pub(crate) async fn release(mut self) {
         if let Some(slot) = self.slot.take() {
             give_back(&self.platform, &slot).await;
         }
@@ -345,7 +368,7 @@ async fn give_back(platform: &Platform, slot: &TestSlot) {
 }
 
 fn view(record: ProxyRecord) -> ProxyView {
-    let ProxyRecord { id, values, password, is_default, version, created_at, updated_at, last_test, used_by } = record;
+    let ProxyRecord { id, values, password, is_default, version, created_at, updated_at, last_test, health, used_by } = record;
     ProxyView {
         id: id.to_string(),
         name: values.name.to_string(),
@@ -363,6 +386,7 @@ fn view(record: ProxyRecord) -> ProxyView {
         updated_at,
         version,
         last_test,
+        health,
         used_by,
     }
 }

@@ -5,7 +5,10 @@
 //! connected to again by the next query.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +62,17 @@ enum Failure {
 pub(crate) struct Connection {
     endpoint: Endpoint,
     state: RwLock<State>,
+    /// See [`Connection::proxies_generation`].
+    generation: AtomicU64,
+}
+
+/// Counts when it goes, however that comes about.
+struct CountAtTheEnd(Arc<Connection>);
+
+impl Drop for CountAtTheEnd {
+    fn drop(&mut self) {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 enum State {
@@ -78,7 +92,7 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
-        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))) }
+        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))), generation: AtomicU64::new(0) }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -109,6 +123,27 @@ impl Connection {
                 Err(failure) => return Err(failure.into_error(query)),
             }
         }
+    }
+
+    /// As [`Connection::write`], for what touches proxy settings or the default.
+    ///
+    /// Counted before it begins and after it has ended: who notes the number, reads, and finds the same number later has
+    /// read what still holds. A caller who goes away leaves the write running, so the second count is the write's, not the
+    /// caller's.
+    pub(crate) async fn write_proxies(self: &Arc<Self>, query: &'static str, vars: Variables) -> StoreResult<Value> {
+        let runtime = runtime().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        let end = CountAtTheEnd(Arc::clone(self));
+        let task = runtime.spawn(async move {
+            let end = end;
+            end.0.write(query, vars).await
+        });
+        task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("a write failed: {error}"))))
+    }
+
+    /// A number that has changed whenever a proxy setting or a default may have; `None` where others write, too.
+    pub(crate) fn proxies_generation(&self) -> Option<u64> {
+        (!self.endpoint.is_remote()).then(|| self.generation.load(Ordering::SeqCst))
     }
 
     async fn attempt(&self, query: &str, vars: Variables) -> Result<Value, Failure> {

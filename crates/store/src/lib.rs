@@ -1,8 +1,7 @@
 //! SurrealDB behind the platform's ports.
 //!
 //! [`Store::open`] opens a database (embedded, in memory, or a SurrealDB server over WebSocket), brings it to this program's
-//! migration, and gives a [`Store`], which implements [`ProxyStore`](gatehouse_platform::ports::ProxyStore),
-//! [`AccessStore`](gatehouse_platform::ports::AccessStore) and [`KeyStore`](gatehouse_platform::ports::KeyStore).
+//! migration, and gives a [`Store`], which implements the stores among the [platform's ports](gatehouse_platform::ports).
 //!
 //! # How it keeps its promises
 //!
@@ -18,8 +17,10 @@
 //! | a use of a setting that is deleted meanwhile | the setting's `uses` |
 //! | a use of the default that is taken away meanwhile | the `uses` of `proxy_default` |
 //! | two first companies | `installation:main`, `companies` |
-//! | a password sealed under a key that is replaced meanwhile | `installation:main`, `key_id`, read with `FOR UPDATE` |
-//! | two settings, people or companies of one name | the unique index's entry |
+//! | a secret sealed under a key that is replaced meanwhile | `installation:main`, `key_id`, read with `FOR UPDATE` |
+//! | more integrations than a company may have | the company's `integrations` |
+//! | two who work on one analysis | the analysis: taking it and writing results both write its lease |
+//! | two settings, integrations, people or companies of one name | the unique index's entry |
 //! | more running tests than places | one record per place |
 //! | more sign-in attempts than the limit | one record per account and one per address |
 //!
@@ -39,7 +40,6 @@ mod runtime;
 mod wal;
 
 pub use open::{OpenError, StoreConfig};
-pub use queries::proxy_use::{Consumer, UsedProxy};
 
 use std::sync::Arc;
 

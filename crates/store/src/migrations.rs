@@ -18,8 +18,11 @@ struct Migration {
 }
 
 /// All there are. A migration that was released is never changed again: what it forgot is the next one's.
-const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "foundation", text: include_str!("../migrations/0001_foundation.surql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "foundation", text: include_str!("../migrations/0001_foundation.surql") },
+    Migration { number: 2, name: "integrations", text: include_str!("../migrations/0002_integrations.surql") },
+    Migration { number: 3, name: "checks", text: include_str!("../migrations/0003_checks.surql") },
+];
 
 /// How long other programs that start at the same time may keep this one from its turn.
 const PATIENCE: Duration = Duration::from_secs(60);

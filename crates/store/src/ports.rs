@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gatehouse_domain::{CompanyName, Email, LastTest, Page, ProxyQuery, Timestamp};
+use gatehouse_domain::{
+    AnalysisQuery, AnalysisResult, CompanyName, Email, Health, HealthChange, IntegrationTest, LastTest, Page, ProxyQuery,
+    Timestamp, TrafficQuery, TrafficSum, TrafficView, WebhookMessage,
+};
 use gatehouse_platform::{
-    CompanyId, PersonId, ProxyId, Sealed, TokenId,
+    AnalysisId, CompanyId, FileContent, IntegrationId, PersonId, ProxyId, Sealed, TokenId,
+    integrations::{IntegrationSecret, secret_binding},
     ports::{
-        AccessStore, Authenticated, KeyStore, PersonRecord, PersonWrite, ProxyRecord, ProxyStore, ProxyWrite, SealedPlace,
-        StoreResult, TestSlot, TokenRecord,
+        AccessStore, AnalysisRecord, AnalysisState, AnalysisStore, Authenticated, ChecksRecord, ChecksStore, IntegrationRecord,
+        IntegrationStore, IntegrationWrite, KeptFinding, KeyStore, Lease, PersonRecord, PersonWrite, ProxyRecord, ProxyStore,
+        ProxyWrite, SealedPlace, SecretOwner, StoreResult, TestSlot, TokenRecord, TrafficStore,
     },
     proxies::password_binding,
 };
@@ -45,8 +50,8 @@ impl ProxyStore for Store {
         self.set_default_proxy(company, id).await
     }
 
-    async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest) -> StoreResult<()> {
-        self.record_proxy_test(company, id, result).await
+    async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest, health: Health) -> StoreResult<()> {
+        self.record_proxy_test(company, id, result, health).await
     }
 
     async fn take_test_slot(
@@ -57,6 +62,14 @@ impl ProxyStore for Store {
 
     async fn release_test_slot(&self, slot: &TestSlot) -> StoreResult<()> {
         self.release_test_slot(slot).await
+    }
+
+    fn proxies_generation(&self) -> Option<u64> {
+        self.connection.proxies_generation()
+    }
+
+    async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>> {
+        self.default_proxy(company).await
     }
 }
 
@@ -166,15 +179,155 @@ impl KeyStore for Store {
     }
 
     async fn sealed_under_other_keys(&self, current: &str) -> StoreResult<Vec<SealedPlace>> {
-        let found = self.proxies_under_other_keys(current).await?;
-        let place = |(company, record): (CompanyId, ProxyRecord)| {
+        let proxies = self.proxies_under_other_keys(current).await?.into_iter().filter_map(|(company, record)| {
             let binding = password_binding(company, record.id, &record.values);
-            record.password.map(|sealed| SealedPlace { binding, sealed, company, proxy: record.id })
-        };
-        Ok(found.into_iter().filter_map(place).collect())
+            record.password.map(|sealed| SealedPlace { binding, sealed, company, owner: SecretOwner::Proxy(record.id) })
+        });
+        let integrations =
+            self.integrations_under_other_keys(current).await?.into_iter().map(|(company, owner, sealed, record)| {
+                let which = match owner {
+                    SecretOwner::ApiPassword(_) => IntegrationSecret::ApiPassword,
+                    SecretOwner::ApiKey(_) | SecretOwner::Proxy(_) => IntegrationSecret::ApiKey,
+                };
+                let binding = secret_binding(company, record.id, which, &record.values);
+                SealedPlace { binding, sealed, company, owner }
+            });
+        Ok(proxies.chain(integrations).collect())
     }
 
     async fn reseal(&self, place: &SealedPlace, new: &Sealed) -> StoreResult<()> {
-        self.reseal_proxy(place.company, place.proxy, &place.sealed, new).await
+        let SealedPlace { binding: _, sealed, company, owner } = place;
+        match *owner {
+            SecretOwner::Proxy(id) => self.reseal_proxy(*company, id, sealed, new).await,
+            SecretOwner::ApiKey(id) => self.reseal_api_key(*company, id, sealed, new).await,
+            SecretOwner::ApiPassword(id) => self.reseal_api_password(*company, id, sealed, new).await,
+        }
+    }
+}
+
+#[async_trait]
+impl IntegrationStore for Store {
+    async fn integrations(&self, company: CompanyId) -> StoreResult<Vec<IntegrationRecord>> {
+        self.integrations(company).await
+    }
+
+    async fn integration(&self, company: CompanyId, id: IntegrationId) -> StoreResult<IntegrationRecord> {
+        self.integration(company, id).await
+    }
+
+    async fn create_integration(
+        &self, company: CompanyId, id: IntegrationId, write: &IntegrationWrite, now: Timestamp,
+    ) -> StoreResult<IntegrationRecord> {
+        self.create_integration(company, id, write, now).await
+    }
+
+    async fn replace_integration(
+        &self, company: CompanyId, id: IntegrationId, version: u64, write: &IntegrationWrite, now: Timestamp,
+    ) -> StoreResult<IntegrationRecord> {
+        self.replace_integration(company, id, version, write, now).await
+    }
+
+    async fn delete_integration(&self, company: CompanyId, id: IntegrationId, version: Option<u64>) -> StoreResult<()> {
+        self.delete_integration(company, id, version).await
+    }
+
+    async fn record_integration_test(
+        &self, company: CompanyId, id: IntegrationId, result: &IntegrationTest, health: Health,
+    ) -> StoreResult<()> {
+        self.record_integration_test(company, id, result, health).await
+    }
+}
+
+#[async_trait]
+impl AnalysisStore for Store {
+    async fn create_analysis(
+        &self, company: CompanyId, record: &AnalysisRecord, results: &[AnalysisResult], files: &[(String, FileContent)],
+        lease: Option<&Lease>,
+    ) -> StoreResult<()> {
+        self.create_analysis(company, record, results, files, lease).await
+    }
+
+    async fn analysis(&self, company: CompanyId, id: AnalysisId) -> StoreResult<(AnalysisRecord, Vec<AnalysisResult>)> {
+        self.analysis(company, id).await
+    }
+
+    async fn analysis_file(&self, company: CompanyId, id: AnalysisId, sha256: &str) -> StoreResult<Option<FileContent>> {
+        self.analysis_file(company, id, sha256).await
+    }
+
+    async fn list_analyses(&self, company: CompanyId, query: &AnalysisQuery) -> StoreResult<Page<AnalysisRecord>> {
+        self.list_analyses(company, query).await
+    }
+
+    async fn write_results(
+        &self, company: CompanyId, id: AnalysisId, lease: &Lease, results: &[(u32, AnalysisResult)], state: &AnalysisState,
+    ) -> StoreResult<bool> {
+        self.write_results(company, id, lease, results, state).await
+    }
+
+    async fn take_unattended(&self, now: Timestamp, lease: &Lease, limit: u32) -> StoreResult<Vec<(CompanyId, AnalysisId)>> {
+        self.take_unattended(now, lease, limit).await
+    }
+
+    async fn kept_finding(
+        &self, company: CompanyId, integration: IntegrationId, key: &str, now: Timestamp,
+    ) -> StoreResult<Option<KeptFinding>> {
+        self.kept_finding(company, integration, key, now).await
+    }
+
+    async fn keep_finding(
+        &self, company: CompanyId, integration: IntegrationId, key: &str, finding: &KeptFinding, until: Timestamp,
+    ) -> StoreResult<()> {
+        self.keep_finding(company, integration, key, finding, until).await
+    }
+
+    async fn sweep_findings(&self, now: Timestamp) -> StoreResult<()> {
+        self.sweep_findings(now).await
+    }
+}
+
+#[async_trait]
+impl TrafficStore for Store {
+    async fn record_traffic(&self, records: &[(CompanyId, TrafficView)]) -> StoreResult<()> {
+        self.record_traffic(records).await
+    }
+
+    async fn traffic(&self, company: CompanyId, query: &TrafficQuery) -> StoreResult<Page<TrafficView>> {
+        self.traffic(company, query).await
+    }
+
+    async fn traffic_sums(&self, company: CompanyId, from: Timestamp, to: Timestamp) -> StoreResult<Vec<TrafficSum>> {
+        self.traffic_sums(company, from, to).await
+    }
+
+    async fn trim_traffic(&self, before: Timestamp, keep: u64, sums_before: Timestamp) -> StoreResult<()> {
+        self.trim_traffic(before, keep, sums_before).await
+    }
+}
+
+#[async_trait]
+impl ChecksStore for Store {
+    async fn checks(&self, company: CompanyId) -> StoreResult<ChecksRecord> {
+        self.checks(company).await
+    }
+
+    async fn put_checks(&self, company: CompanyId, record: &ChecksRecord) -> StoreResult<()> {
+        self.put_checks(company, record).await
+    }
+
+    async fn take_due_checks(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<CompanyId>> {
+        self.take_due_checks(now, limit).await
+    }
+
+    async fn record_webhook_message(&self, company: CompanyId, message: &WebhookMessage) -> StoreResult<()> {
+        self.record_webhook_message(company, message).await
+    }
+
+    async fn record_health_change(&self, company: CompanyId, change: &HealthChange) -> StoreResult<()> {
+        self.record_health_change(company, change).await
+    }
+
+    async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>> {
+        self.health_changes(company, limit).await
     }
 }

@@ -123,6 +123,14 @@ pub(crate) fn key(id: &RecordId) -> Option<Uuid> {
     }
 }
 
+/// The parts of a record's key, where it is a list.
+pub(crate) fn key_parts(id: RecordId) -> Option<Vec<Value>> {
+    match id.key {
+        RecordIdKey::Array(parts) => Some(parts.into_inner()),
+        _ => None,
+    }
+}
+
 /// Takes the answer of a block that says how it went: `{ outcome: 'done', … }`.
 ///
 /// # Errors
@@ -134,6 +142,8 @@ pub(crate) fn outcome(value: Value) -> StoreResult<Row> {
         "done" => Ok(row),
         "not_found" => Err(StoreError::NotFound),
         "name_taken" => Err(StoreError::NameTaken),
+        "gone" => Err(StoreError::Gone),
+        "full" => Err(StoreError::Full(row.take::<u64>("limit")?.try_into().unwrap_or(usize::MAX))),
         "key_changed" => Err(StoreError::KeyChanged),
         "changed" => Err(StoreError::Changed(row.take("version")?)),
         "in_use" => {

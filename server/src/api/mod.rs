@@ -1,8 +1,12 @@
 //! The REST API, version 1: thin handlers over the use cases, and the OpenAPI document made from them.
 
+mod analyses;
+mod checks;
+mod integrations;
 mod proxies;
 mod sessions;
 mod tokens;
+mod traffic;
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -65,6 +69,18 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(proxies::test_saved))
         .routes(routes!(proxies::make_default))
         .routes(routes!(proxies::duplicate))
+        .routes(routes!(integrations::engines))
+        .routes(routes!(integrations::list, integrations::create))
+        .routes(routes!(integrations::get, integrations::replace, integrations::delete))
+        .routes(routes!(integrations::test_draft))
+        .routes(routes!(integrations::test_saved))
+        .routes(routes!(integrations::duplicate))
+        .routes(routes!(analyses::list, analyses::start))
+        .routes(routes!(analyses::get))
+        .routes(routes!(traffic::list))
+        .routes(routes!(traffic::export))
+        .routes(routes!(checks::get, checks::put))
+        .routes(routes!(checks::changes))
 }
 
 /// The API below `/api/v1`.
@@ -192,6 +208,6 @@ mod tests {
                 assert!(answers.keys().any(|status| status.starts_with('4')), "{method} {path} never fails?");
             }
         }
-        assert!(seen.len() >= 14);
+        assert!(seen.len() >= 28);
     }
 }

@@ -1,8 +1,11 @@
 //! The program as a script sees it: the real binary, on a real socket, with a real embedded database.
 
 mod access;
+mod analyses;
 mod cli;
 mod harness;
+mod integrations;
+mod parts;
 mod proxies;
 mod secrets;
 mod survival;

@@ -16,5 +16,5 @@ pub mod values;
 
 pub use actions::{DeleteText, refusal};
 pub use editor::Editor;
-pub use list::{FILTERS, LIST, ProxyListControls};
+pub use list::{LIST, ProxyListControls};
 pub use users::Users;

@@ -7,10 +7,10 @@ use leptos_meta::Title;
 use crate::{
     api::access::tokens,
     components::{
-        Age, Banner, Breadcrumbs, Cell, DataTable, EmptyState, ErrorState, HeaderCell, IconName, Kind, PageHeader, Row,
-        field_error, initial_value,
+        Age, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconName, Kind,
+        PageHeader, Row, TextInput, field_error, initial_value,
     },
-    islands::tokens::{CopyField, CreateForm, RevokeDialog},
+    islands::tokens::{CopyField, RevokeDialog},
     page::use_outcome,
 };
 
@@ -55,6 +55,29 @@ pub fn TokensPage() -> impl IntoView {
         </section>
         {Suspend::new(list)}
         <RevokeDialog/>
+    }
+    .into_any()
+}
+
+/// The answer to it holds the new token, with an island beside it: so the page is loaded anew.
+#[component]
+fn CreateForm(value: String, problem: Option<String>) -> impl IntoView {
+    view! {
+        <form class="inline-form" method="post" action="/profile/tokens" novalidate>
+            <TextInput
+                name="name"
+                label="Name"
+                hint="What it is for, such as “nightly report”."
+                value=RwSignal::new(value)
+                autofocus=problem.is_some()
+                error=Signal::stored(problem)
+                required=true
+            />
+            <Button kind=ButtonKind::Primary>
+                <Icon name=IconName::Plus/>
+                "Create token"
+            </Button>
+        </form>
     }
     .into_any()
 }

@@ -174,6 +174,7 @@ impl House {
             created_at: at,
             updated_at: at,
             last_test: None,
+            health: None,
             used_by: Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use chrono::SecondsFormat;
 use gatehouse_domain::{
-    Authentication, Bypass, CaPem, HostName, LastTest, Page, Port, ProxyName, ProxyQuery, ProxyValues, Scheme, SortField,
+    Authentication, Bypass, CaPem, Health, HostName, LastTest, Page, Port, ProxyName, ProxyQuery, ProxyValues, Scheme, SortField,
     Timeout, Timestamp, UsedBy, Username, text,
 };
 use gatehouse_platform::{
@@ -106,7 +106,13 @@ const UNSET_DEFAULT: &str = "{
     RETURN { outcome: 'done' };
 }";
 
-const RECORD_TEST: &str = "UPDATE $id SET last_test = $result WHERE company = $company RETURN NONE";
+const DEFAULT: &str = "{
+    LET $proxy = (SELECT VALUE proxy FROM ONLY $pointer);
+    IF $proxy = NONE { RETURN NONE };
+    RETURN (SELECT * FROM ONLY $proxy WHERE company = $company);
+}";
+
+const RECORD_TEST: &str = "UPDATE $id SET last_test = $result, health = $health WHERE company = $company RETURN NONE";
 
 const RESEAL: &str =
     "UPDATE $id SET password = $new, password_key = $key WHERE company = $company AND password = $old RETURN NONE";
@@ -155,7 +161,7 @@ impl Store {
             content: Value::Object(content),
             is_default: write.is_default,
         };
-        one(self.connection.write(CREATE, vars).await?)
+        one(self.connection.write_proxies(CREATE, vars).await?)
     }
 
     pub(crate) async fn replace_proxy(
@@ -170,7 +176,7 @@ impl Store {
             content: Value::Object(content(write, now)),
             is_default: write.is_default,
         };
-        one(self.connection.write(REPLACE, vars).await?)
+        one(self.connection.write_proxies(REPLACE, vars).await?)
     }
 
     pub(crate) async fn delete_proxy(&self, company: CompanyId, id: ProxyId, version: Option<u64>) -> StoreResult<()> {
@@ -180,7 +186,7 @@ impl Store {
             id: proxy_record(id),
             version: version.map(version_number),
         };
-        outcome(self.connection.write(DELETE, vars).await?).map(drop)
+        outcome(self.connection.write_proxies(DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn set_default_proxy(&self, company: CompanyId, id: Option<ProxyId>) -> StoreResult<()> {
@@ -192,13 +198,25 @@ impl Store {
             }
             None => UNSET_DEFAULT,
         };
-        outcome(self.connection.write(query, vars).await?).map(drop)
+        outcome(self.connection.write_proxies(query, vars).await?).map(drop)
     }
 
-    pub(crate) async fn record_proxy_test(&self, company: CompanyId, id: ProxyId, result: &LastTest) -> StoreResult<()> {
+    pub(crate) async fn record_proxy_test(
+        &self, company: CompanyId, id: ProxyId, result: &LastTest, health: Health,
+    ) -> StoreResult<()> {
         let result = serde_json::to_string(result).map_err(|error| StoreError::Internal(error.to_string()))?;
-        let vars = vars! { company: company_record(company), id: proxy_record(id), result: result };
-        self.connection.write(RECORD_TEST, vars).await.map(drop)
+        let vars = vars! { company: company_record(company), id: proxy_record(id), result: result, health: health.as_str() };
+        self.connection.write_proxies(RECORD_TEST, vars).await.map(drop)
+    }
+
+    pub(crate) async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>> {
+        let vars = vars! { company: company_record(company), pointer: default_record(company) };
+        let Some(row) = Row::optional(self.connection.read(DEFAULT, vars).await?)? else {
+            return Ok(None);
+        };
+        let mut record = Records { default: None, uses: Vec::new() }.read(row)?;
+        record.is_default = true;
+        Ok(Some(record))
     }
 
     /// Settings whose password is not sealed under `current`: company and setting.
@@ -221,12 +239,12 @@ impl Store {
             new: new.0.clone(),
             key: new.key_id().to_string(),
         };
-        self.connection.write(RESEAL, vars).await.map(drop)
+        self.connection.write_proxies(RESEAL, vars).await.map(drop)
     }
 }
 
 /// Versions fit: they grow by one.
-fn version_number(version: u64) -> i64 {
+pub(crate) fn version_number(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
@@ -337,7 +355,7 @@ fn list_query(query: &ProxyQuery, vars: &mut Variables) -> StoreResult<String> {
         None => {}
     }
     if let Some(cursor) = &query.cursor {
-        let cursor = Cursor::decode(cursor, query.sort).ok_or(StoreError::BadCursor)?;
+        let cursor = Cursor::decode(cursor, &query.sort.to_string()).ok_or(StoreError::BadCursor)?;
         bind_sort_key(query.sort.field, &cursor.key, vars).ok_or(StoreError::BadCursor)?;
         vars.insert("after_id", proxy_record(ProxyId(cursor.id)));
         only(&format!("({sort} {beyond} $after OR ({sort} = $after AND id {beyond} $after_id))"));
@@ -412,6 +430,7 @@ impl Records {
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
             last_test: row.parse_optional("last_test", |json| serde_json::from_str(json))?,
+            health: row.parse_optional("health", str::parse)?,
             used_by,
         })
     }

@@ -9,12 +9,15 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gatehouse_platform::{
-    CompanyId, ProxyId,
-    ports::{AccessStore as _, ProxyStore as _, ProxyWrite},
+    AnalysisId, CompanyId, ProxyId,
+    ports::{AccessStore as _, AnalysisStore as _, ProxyStore as _, ProxyWrite},
 };
 use gatehouse_store::{Store, StoreConfig};
 
-use crate::support::{company, form, now};
+use crate::{
+    analyses,
+    support::{company, form, now},
+};
 
 const FOLDER: &str = "GATEHOUSE_TEST_CRASH_FOLDER";
 const COMPANY: &str = "GATEHOUSE_TEST_CRASH_COMPANY";
@@ -51,7 +54,15 @@ async fn child() {
             }
         })
     });
-    for writer in writers.collect::<Vec<_>>() {
+    let mut writers: Vec<_> = writers.collect();
+    writers.push(tokio::spawn(async move {
+        loop {
+            let id = analyses::begin(&store, company, "https://a.example/", &analyses::lease("a", 600)).await;
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "ANALYSIS {id}").and_then(|()| out.flush()).expect("heard");
+        }
+    }));
+    for writer in writers {
         writer.await.expect("killed before");
     }
 }
@@ -64,7 +75,7 @@ async fn ten_kills_lose_nothing_that_was_acknowledged() {
     let company = company(&store).await;
     store.close().await;
 
-    let mut acknowledged = Vec::new();
+    let (mut acknowledged, mut analyses) = (Vec::new(), Vec::new());
     for round in 0..10 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["crash::child", "--exact", "--nocapture"])
@@ -76,10 +87,14 @@ async fn ten_kills_lose_nothing_that_was_acknowledged() {
             .expect("started");
         let out = BufReader::new(child.stdout.take().expect("its output"));
         let (sender, receiver) = mpsc::channel();
+        let (analysis_sender, analysis_receiver) = mpsc::channel();
         let reader = std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 if let Some(id) = line.split("ACK ").nth(1).and_then(ProxyId::parse) {
                     let _ = sender.send(id);
+                }
+                if let Some(id) = line.split("ANALYSIS ").nth(1).and_then(AnalysisId::parse) {
+                    let _ = analysis_sender.send(id);
                 }
             }
         });
@@ -91,6 +106,7 @@ async fn ten_kills_lose_nothing_that_was_acknowledged() {
         let before = acknowledged.len();
         acknowledged.push(first);
         acknowledged.extend(receiver.try_iter());
+        analyses.extend(analysis_receiver.try_iter());
 
         // Every second time the next child finds the folder as this one left it, without a clean close in between.
         if round % 2 == 1 {
@@ -98,11 +114,17 @@ async fn ten_kills_lose_nothing_that_was_acknowledged() {
             for id in &acknowledged {
                 store.proxy(company, *id).await.unwrap_or_else(|error| panic!("round {round}: {id} was acknowledged: {error}"));
             }
+            for id in &analyses {
+                let (_, results) =
+                    store.analysis(company, *id).await.unwrap_or_else(|error| panic!("round {round}: {id}: {error}"));
+                assert_eq!(results.len(), 3, "with all its results");
+            }
             assert!(crate::support::defaults(&store, company).await.len() <= 1);
             assert!(!store.is_empty().await.expect("an answer"));
             store.close().await;
         }
         println!("round {round}: {} acknowledged, then killed", acknowledged.len() - before);
     }
-    println!("{} acknowledged in all, all there", acknowledged.len());
+    assert!(!analyses.is_empty());
+    println!("{} settings and {} analyses acknowledged in all, all there", acknowledged.len(), analyses.len());
 }

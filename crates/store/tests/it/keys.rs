@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatehouse_platform::{
     ProxyId, Sealed,
-    ports::{KeyStore as _, ProxyStore as _, ProxyWrite, StoreError},
+    ports::{KeyStore as _, ProxyStore as _, ProxyWrite, SealedPlace, SecretOwner, StoreError},
     proxies::password_binding,
 };
 
@@ -19,6 +19,13 @@ on_each_database! {
 
 fn sealed(key: &str, value: &str) -> Sealed {
     Sealed(format!("v1.{key}.{value}"))
+}
+
+fn proxy_of(place: &SealedPlace) -> ProxyId {
+    match place.owner {
+        SecretOwner::Proxy(id) => id,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn with_password(name: &str, password: Sealed) -> ProxyWrite {
@@ -55,7 +62,7 @@ async fn what_another_key_sealed_is_found_and_replaced(bed: Arc<Bed>) {
         found.iter().map(|place| (place.company, &place.sealed)).collect::<Vec<_>>(),
         [(one, &sealed("old", "a")), (two, &sealed("old", "b"))]
     );
-    let record = store.proxy(one, found[0].proxy).await.expect("there");
+    let record = store.proxy(one, proxy_of(&found[0])).await.expect("there");
     assert_eq!(found[0].binding, password_binding(one, record.id, &record.values));
     store.reseal(&found[0], &sealed("new", "a2")).await.expect("replaced");
     store.reseal(&found[0], &sealed("new", "a3")).await.expect("it is another by now: no error");

@@ -1,9 +1,13 @@
 //! The store, against each kind of database: in memory, in a folder, and a real SurrealDB server.
 
 mod access;
+mod analyses;
+mod checks;
 mod crash;
+mod integrations;
 mod keys;
 mod opening;
 mod proxies;
 mod speed;
 mod support;
+mod traffic;

@@ -10,8 +10,8 @@ use std::{
 
 use gatehouse_domain::{ProxyQuery, Secret};
 use gatehouse_platform::{
-    CompanyId,
-    ports::{AccessStore as _, ProxyStore as _, StoreError},
+    Choice, CompanyId,
+    ports::{AccessStore as _, IntegrationStore as _, ProxyStore as _, StoreError},
 };
 use gatehouse_store::{OpenError, Store, StoreConfig};
 use surrealdb::{
@@ -21,7 +21,7 @@ use surrealdb::{
     types::Value,
 };
 
-use crate::support::{Backend, Bed, Server, at_once, company, now, open, proxy};
+use crate::support::{Backend, Bed, Server, at_once, company, integration, now, open, proxy};
 
 /// Everything below a folder: names, kinds and contents.
 fn snapshot(path: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
@@ -123,7 +123,7 @@ mod a_database_is_opened_again {
             store.close().await;
         }
         let mut notes = raw(&bed.config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
-        assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1], "each migration once");
+        assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1, 2, 3], "each migration once");
     }
 }
 
@@ -146,7 +146,7 @@ async fn five_programs_that_start_at_once_apply_each_migration_once() {
         assert!(store.expect("opened").is_empty().await.expect("an answer"));
     }
     let mut notes = raw(&config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
-    assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1]);
+    assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1, 2, 3]);
 }
 
 /// Like `on_each_database`, for those that outlive their store.
@@ -169,18 +169,42 @@ macro_rules! on_each_of_the_lasting {
 }
 
 on_each_of_the_lasting! {
+    a_database_of_the_first_migration_is_brought_to_the_last
     a_newer_database_is_refused
     a_migration_that_was_changed_is_refused
     another_programs_database_is_refused
+}
+
+/// Makes of a new database what the program before left: its one migration, and what was stored with it.
+async fn a_database_of_the_first_migration_is_brought_to_the_last(bed: Arc<Bed>) {
+    const FIRST: &str = include_str!("../../migrations/0001_foundation.surql");
+    let company = company(&bed.store).await;
+    let id = proxy(&bed.store, company, "a").await.id;
+    bed.store.set_default_proxy(company, Some(id)).await.expect("set");
+    // The tables of the second one are gone, and what it changed in a table of the first.
+    let mut again = String::from("DELETE migration:2; REMOVE FIELD integrations ON company;");
+    for table in ["integration", "analysis", "analysis_result", "analysis_file", "kept_finding", "traffic", "traffic_sum"] {
+        assert!(!FIRST.contains(&format!("DEFINE TABLE {table} ")));
+        again.push_str(&format!("REMOVE TABLE {table};"));
+    }
+    let store = past_the_store(&bed, &again).await.expect("opened and brought to the last");
+    assert_eq!(names(&store, company).await, ["a"]);
+    let made = integration(&store, company, "Engine", Choice::Default).await;
+    assert_eq!(store.integrations(company).await.expect("a list"), [made]);
+    assert_eq!(store.proxy(company, id).await.expect("there").used_by.len(), 1);
+    assert!(matches!(store.delete_proxy(company, id, None).await, Err(StoreError::InUse(_))));
+    store.close().await;
+    let mut notes = raw(&bed.config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
+    assert_eq!(notes.take::<Vec<i64>>(0).expect("numbers"), [1, 2, 3]);
 }
 
 async fn a_newer_database_is_refused(bed: Arc<Bed>) {
     company(&bed.store).await;
     let error =
         past_the_store(&bed, "CREATE migration:7 SET number = 7, name = 'later', checksum = 'x'").await.expect_err("refused");
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 1 }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 3 }), "{error:?}");
     assert!(
-        error.to_string().starts_with("This database was made by a newer Gatehouse (migration 7; this program knows 1)."),
+        error.to_string().starts_with("This database was made by a newer Gatehouse (migration 7; this program knows 3)."),
         "{error}"
     );
 }
@@ -533,6 +557,22 @@ async fn the_indexes_are_used() {
         ("SELECT * FROM token WHERE hash = 'a' LIMIT 1", "token_hash"),
         ("SELECT * FROM token WHERE person = person:1 AND company = company:1", "token_person"),
         ("SELECT VALUE id FROM session WHERE expires_at <= time::now() LIMIT 200", "session_expiry"),
+        ("SELECT * FROM integration WHERE company = company:1 ORDER BY name_key", "integration_name"),
+        ("SELECT * FROM integration WHERE api_key_key > 'b' LIMIT 50", "integration_api_key_key"),
+        (
+            "SELECT * FROM integration WHERE api_password_key > '' AND api_password_key < 'b' LIMIT 50",
+            "integration_api_password_key",
+        ),
+        (
+            "SELECT * OMIT search FROM analysis WITH INDEX analysis_order WHERE company = company:1 AND uuid < rand::uuid() \
+             AND string::contains(search, 'a') AND status = 'running' ORDER BY uuid DESC LIMIT 51",
+            "analysis_order",
+        ),
+        (
+            "SELECT VALUE id FROM analysis WHERE status = 'running' AND lease_until <= time::now() LIMIT 5",
+            "analysis_lease, access: ['running']",
+        ),
+        ("SELECT VALUE id FROM kept_finding WHERE until <= time::now() LIMIT 100", "kept_finding_until"),
         ("SELECT VALUE id FROM sign_in WHERE latest <= time::now() LIMIT 200", "sign_in_latest"),
     ] {
         let plan: Value = db.query(format!("EXPLAIN {query}")).await.and_then(|mut results| results.take(0)).expect(query);

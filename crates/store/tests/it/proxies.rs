@@ -2,12 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use gatehouse_domain::{Authentication, Cause, LastTest, ProxyQuery, ProxySort, Scheme, SortField, Via};
+use gatehouse_domain::{Authentication, Cause, Health, LastTest, ProxyQuery, ProxySort, Scheme, SortField};
 use gatehouse_platform::{
     CompanyId, ProxyId, Sealed,
     ports::{ProxyStore as _, ProxyWrite, StoreError},
 };
-use gatehouse_store::{Consumer, UsedProxy};
 
 use crate::support::{Bed, at_once, company, defaults, form, now, on_each_database, proxy, write};
 
@@ -21,8 +20,8 @@ on_each_database! {
     fifty_who_make_the_same_name_leave_one
     fifty_who_change_the_same_setting_leave_one
     a_default_is_never_deleted_under_its_pointer
-    a_use_keeps_a_setting
-    a_use_and_a_deletion_at_once_never_leave_a_use_of_nothing
+    the_default_is_one_read
+    the_generation_grows_with_what_is_written
     lists_are_sorted_filtered_and_paged
     a_cursor_must_be_ours
     tests_have_places
@@ -133,10 +132,8 @@ async fn another_companys_settings_are_not_there(bed: Arc<Bed>) {
     not_found(store.delete_proxy(theirs, id, Some(2)).await);
     not_found(store.set_default_proxy(theirs, Some(id)).await);
     store.set_default_proxy(theirs, None).await.expect("nothing to take away");
-    store.record_proxy_test(theirs, id, &last_test()).await.expect("nothing there");
-    not_found(store.put_use(theirs, &consumer("1"), UsedProxy::Setting(id)).await);
-    store.put_use(theirs, &consumer("1"), UsedProxy::Default).await.expect("theirs");
-    store.delete_use(theirs, "integration", "1").await.expect("theirs");
+    store.record_proxy_test(theirs, id, &last_test(), Health::Healthy).await.expect("nothing there");
+    assert_eq!(store.default_proxy(theirs).await.expect("an answer"), None);
     not_found(store.create_proxy(CompanyId::new(), ProxyId::new(), &write("x"), now()).await);
     assert_eq!(store.list_proxies(theirs, &ProxyQuery::default()).await.expect("a list").items, []);
     let by_id = ProxyQuery { is_default: Some(true), ..Default::default() };
@@ -254,89 +251,68 @@ async fn a_default_is_never_deleted_under_its_pointer(bed: Arc<Bed>) {
     }
 }
 
-fn consumer(id: &str) -> Consumer {
-    Consumer { kind: "integration".into(), id: id.into(), name: format!("Engine {id}") }
-}
-
-async fn a_use_keeps_a_setting(bed: Arc<Bed>) {
+async fn the_default_is_one_read(bed: Arc<Bed>) {
     let store = &bed.store;
     let company = company(store).await;
+    assert_eq!(store.default_proxy(company).await.expect("an answer"), None);
     let (a, b) = (proxy(store, company, "a").await.id, proxy(store, company, "b").await.id);
-    store.put_use(company, &consumer("1"), UsedProxy::Setting(a)).await.expect("used");
-    store.put_use(company, &consumer("2"), UsedProxy::Default).await.expect("used, without a default");
-    let used_by = |id| async move {
-        let record = store.proxy(company, id).await.expect("there");
-        record.used_by.into_iter().map(|used| (used.id, used.via)).collect::<Vec<_>>()
-    };
-    assert_eq!(used_by(a).await, [("1".into(), Via::Setting)]);
-    assert_eq!(used_by(b).await, []);
-    match store.delete_proxy(company, a, None).await {
-        Err(StoreError::InUse(uses)) => {
-            assert_eq!(uses.len(), 1);
-            assert_eq!((uses[0].kind.as_str(), uses[0].name.as_str(), uses[0].via), ("integration", "Engine 1", Via::Setting));
-        }
-        other => panic!("{other:?}"),
+    assert_eq!(store.default_proxy(company).await.expect("an answer"), None);
+    for id in [a, b] {
+        store.set_default_proxy(company, Some(id)).await.expect("set");
+        let record = bed.other.default_proxy(company).await.expect("an answer").expect("one");
+        assert_eq!(record, store.proxy(company, id).await.expect("there"));
+        assert!(record.is_default);
     }
-    // The default's users are those of whatever is the default.
-    store.set_default_proxy(company, Some(b)).await.expect("set");
-    assert_eq!(used_by(b).await, [("2".into(), Via::Default)]);
-    assert!(
-        matches!(store.delete_proxy(company, b, None).await, Err(StoreError::InUse(uses)) if uses.len() == 1 && uses[0].via == Via::Default)
-    );
-    let taken_away = store.replace_proxy(company, b, 2, &write("b"), now()).await;
-    assert!(matches!(taken_away, Err(StoreError::InUse(_))), "{taken_away:?}");
+    store.set_default_proxy(company, None).await.expect("taken away");
+    assert_eq!(store.default_proxy(company).await.expect("an answer"), None);
     store.set_default_proxy(company, Some(a)).await.expect("set");
-    assert_eq!(used_by(a).await, [("1".into(), Via::Setting), ("2".into(), Via::Default)]);
-    assert_eq!(used_by(b).await, []);
-    let page = store.list_proxies(company, &ProxyQuery::default()).await.expect("a list");
-    assert_eq!(page.items.iter().map(|record| record.used_by.len()).collect::<Vec<_>>(), [2, 0]);
-    store.delete_proxy(company, b, None).await.expect("not used any more");
-    // One consumer, one choice.
-    store.put_use(company, &consumer("1"), UsedProxy::Default).await.expect("used");
-    assert_eq!(used_by(a).await, [("1".into(), Via::Default), ("2".into(), Via::Default)]);
-    store.delete_use(company, "integration", "1").await.expect("gone");
-    store.delete_use(company, "integration", "1").await.expect("gone already");
-    store.delete_use(company, "integration", "2").await.expect("gone");
-    assert_eq!(store.proxy(company, a).await.expect("there").version, 2, "uses are no change of the setting");
-    store.delete_proxy(company, a, None).await.expect("not used");
-    assert!(matches!(store.put_use(company, &consumer("1"), UsedProxy::Setting(a)).await, Err(StoreError::NotFound)));
+    store.delete_proxy(company, a, None).await.expect("deleted");
+    assert_eq!(store.default_proxy(company).await.expect("an answer"), None);
 }
 
-async fn a_use_and_a_deletion_at_once_never_leave_a_use_of_nothing(bed: Arc<Bed>) {
-    let company = company(&bed.store).await;
-    let (mut used, mut deleted) = (0, 0);
-    for round in 0..20 {
-        let id = proxy(&bed.store, company, &format!("p{round}")).await.id;
-        let via_default = round % 2 == 0;
-        if via_default {
-            bed.store.set_default_proxy(company, Some(id)).await.expect("set");
-        }
-        let answers = at_once(2, |number| {
-            let store = bed.either(number);
-            async move {
-                if number == 0 {
-                    let proxy = if via_default { UsedProxy::Default } else { UsedProxy::Setting(id) };
-                    store.put_use(company, &consumer("1"), proxy).await
-                } else {
-                    store.delete_proxy(company, id, None).await
-                }
-            }
-        })
-        .await;
-        match (&answers[0], &answers[1]) {
-            // The default may be used while there is none; but then it was deleted first, and nobody uses it.
-            (Ok(()), Ok(())) if via_default => deleted += 1,
-            (Ok(()), Err(StoreError::InUse(_))) => {
-                used += 1;
-                assert_eq!(bed.store.proxy(company, id).await.expect("there").used_by.len(), 1);
-            }
-            (Err(StoreError::NotFound), Ok(())) => deleted += 1,
-            other => panic!("{other:?}"),
-        }
-        bed.store.delete_use(company, "integration", "1").await.expect("gone");
-        let _ = bed.store.delete_proxy(company, id, None).await;
+async fn the_generation_grows_with_what_is_written(bed: Arc<Bed>) {
+    let store = &bed.store;
+    let company = company(store).await;
+    if bed.server.is_some() {
+        assert_eq!(store.proxies_generation(), None, "others write there, too");
+        proxy(store, company, "a").await;
+        assert_eq!(store.proxies_generation(), None);
+        return;
     }
-    println!("{used} times the use came first, {deleted} times the deletion");
+    let mut last = store.proxies_generation().expect("a number");
+    let mut grown = |what: &str| {
+        let number = bed.other.proxies_generation().expect("a number");
+        assert!(number >= last + 2, "{what}: before it began and after it ended");
+        last = number;
+    };
+    let id = proxy(store, company, "a").await.id;
+    grown("made");
+    store.set_default_proxy(company, Some(id)).await.expect("set");
+    grown("the default");
+    store.replace_proxy(company, id, 2, &write("b"), now()).await.expect("replaced");
+    grown("replaced");
+    assert!(matches!(store.replace_proxy(company, id, 1, &write("b"), now()).await, Err(StoreError::Changed(3))));
+    grown("refused");
+    store.record_proxy_test(company, id, &last_test(), Health::Healthy).await.expect("kept");
+    grown("tested");
+    store.set_default_proxy(company, None).await.expect("set");
+    grown("no default");
+    store.delete_proxy(company, id, None).await.expect("deleted");
+    grown("deleted");
+    // A caller who goes away at once: the write goes on, and is counted when it has ended.
+    let task = store.clone();
+    let task = tokio::spawn(async move { task.create_proxy(company, ProxyId::new(), &write("c"), now()).await });
+    while store.proxies_generation() == Some(last) {
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    let begin = std::time::Instant::now();
+    while store.proxies_generation() < Some(last + 2) {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.list_proxies(company, &ProxyQuery::default()).await.expect("a list");
+    assert_eq!(store.proxies_generation(), Some(last + 2), "reading counts nothing");
 }
 
 async fn lists_are_sorted_filtered_and_paged(bed: Arc<Bed>) {
@@ -486,12 +462,12 @@ async fn the_last_test_is_kept(bed: Arc<Bed>) {
     let company = company(store).await;
     let record = proxy(store, company, "a").await;
     let result = last_test();
-    store.record_proxy_test(company, record.id, &result).await.expect("kept");
+    store.record_proxy_test(company, record.id, &result, Health::Down).await.expect("kept");
     let tested = store.proxy(company, record.id).await.expect("there");
     assert_eq!((tested.last_test.as_ref(), tested.version, tested.updated_at), (Some(&result), 1, record.updated_at));
     let replaced = store.replace_proxy(company, record.id, 1, &write("a"), now()).await.expect("replaced");
     assert_eq!(replaced.last_test, Some(result.clone()), "saving keeps it");
     store.delete_proxy(company, record.id, None).await.expect("deleted");
-    store.record_proxy_test(company, record.id, &result).await.expect("no error");
+    store.record_proxy_test(company, record.id, &result, Health::Down).await.expect("no error");
     assert!(matches!(store.proxy(company, record.id).await, Err(StoreError::NotFound)), "a test brings nothing back");
 }

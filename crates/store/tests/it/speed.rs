@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use gatehouse_domain::{ProxyQuery, ProxySort, SortField};
 use gatehouse_platform::{
-    ProxyId,
+    Choice, ProxyId,
     ports::{AccessStore as _, ProxyStore as _},
 };
-use gatehouse_store::{Consumer, UsedProxy};
 
-use crate::support::{Backend, Bed, company, now, person, proxy, write};
+use crate::support::{Backend, Bed, company, integration, now, person, proxy, write};
 
 /// What all threads of this process have used: unlike the clock it does not count who else is busy.
 fn processor_time() -> Duration {
@@ -42,8 +41,7 @@ async fn measure(backend: Backend) {
     for number in 0..100 {
         let record = proxy(store, ours, &format!("proxy {number}")).await;
         if number % 10 == 0 {
-            let consumer = Consumer { kind: "integration".into(), id: number.to_string(), name: "Engine".into() };
-            store.put_use(ours, &consumer, UsedProxy::Setting(record.id)).await.expect("used");
+            integration(store, ours, &format!("Engine {number}"), Choice::Setting(record.id)).await;
         }
         if number == 50 {
             store.set_default_proxy(ours, Some(record.id)).await.expect("set");

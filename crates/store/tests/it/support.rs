@@ -9,10 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatehouse_domain::{CompanyName, Email, PersonName, ProxyForm, ProxyValues, Role, Secret, SecretInput, Timestamp};
+use gatehouse_domain::{
+    Capabilities, CompanyName, Email, IntegrationName, IntegrationStatus, IntegrationValues, PersonName, ProxyChoice, ProxyForm,
+    ProxyValues, Role, Secret, SecretInput, TestTarget, Timestamp,
+};
 use gatehouse_platform::{
-    CompanyId, PersonId, ProxyId,
-    ports::{AccessStore as _, PersonWrite, ProxyRecord, ProxyStore as _, ProxyWrite},
+    Choice, CompanyId, IntegrationId, PersonId, ProxyId,
+    ports::{
+        AccessStore as _, IntegrationRecord, IntegrationStore as _, IntegrationWrite, PersonWrite, ProxyRecord, ProxyStore as _,
+        ProxyWrite,
+    },
 };
 use gatehouse_store::{Store, StoreConfig};
 
@@ -222,6 +228,37 @@ pub fn write(name: &str) -> ProxyWrite {
 
 pub async fn proxy(store: &Store, company: CompanyId, name: &str) -> ProxyRecord {
     store.create_proxy(company, ProxyId::new(), &write(name), now()).await.expect(name)
+}
+
+/// An integration with this choice.
+pub fn integration_write(name: &str, choice: Choice) -> IntegrationWrite {
+    let proxy = match choice {
+        Choice::Default => ProxyChoice::Default,
+        Choice::None => ProxyChoice::None,
+        Choice::Setting(id) => ProxyChoice::Setting { id: id.to_string() },
+    };
+    let values = IntegrationValues {
+        name: IntegrationName::parse(name).expect("right"),
+        kind: "virustotal".into(),
+        description: String::new(),
+        api_url: TestTarget::parse("https://www.virustotal.com/api/v3").expect("right"),
+        tags: Vec::new(),
+        proxy,
+        capabilities: Capabilities { url: true, ..Capabilities::default() },
+        status: IntegrationStatus::Active,
+        hide_url_parameters: false,
+        exclusions: Default::default(),
+        detection_threshold: None,
+        cache_hours: 0,
+        timeout_s: 60,
+        ca_pem: None,
+        options: Default::default(),
+    };
+    IntegrationWrite { values, choice, api_key: None, api_password: None }
+}
+
+pub async fn integration(store: &Store, company: CompanyId, name: &str, choice: Choice) -> IntegrationRecord {
+    store.create_integration(company, IntegrationId::new(), &integration_write(name, choice), now()).await.expect(name)
 }
 
 /// The identifiers of a company's defaults, as the list says.

@@ -15,7 +15,7 @@ use crate::{
         IconName, Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput,
     },
     error::ApiError,
-    islands::proxies::{FILTERS, LIST, ProxyListControls, Users, urls},
+    islands::proxies::{LIST, ProxyListControls, Users, urls},
     page::{answer_with_status, may_change, use_outcome, use_path},
 };
 
@@ -312,7 +312,8 @@ fn Filters(query: ProxyQuery) -> impl IntoView {
     let clear = query.is_filtered().then(|| urls::unfiltered(&query));
     view! {
         <form
-            id=FILTERS
+            id="proxy-filters"
+            data-auto=""
             data-follow=""
             method="get"
             action=urls::LIST

@@ -1,0 +1,5 @@
+//! The pages under *Incident Responder*.
+
+pub mod analyses;
+pub mod integrations;
+pub mod traffic;
