@@ -12,7 +12,8 @@ use crate::{
     components::{ErrorState, Frame, IconSprite},
     page::{use_path, use_session, use_theme},
     pages::{
-        company::proxies::{ProxyDeletePage, ProxyEditPage, ProxyListPage, ProxyNewPage},
+        company::checks::ChecksPage,
+        company::proxies::{ProxyDefaultPage, ProxyDeletePage, ProxyEditPage, ProxyListPage, ProxyNewPage},
         incident_responder::{
             analyses::{AnalysisListPage, AnalysisPage},
             integrations::{IntegrationDeletePage, IntegrationEditPage, IntegrationListPage, IntegrationNewPage},
@@ -86,6 +87,7 @@ fn App() -> impl IntoView {
                     <Route path=path!("/company/settings/proxies") view=ProxyListPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/proxies/new") view=ProxyNewPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/proxies/:id") view=ProxyEditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/proxies/:id/default") view=ProxyDefaultPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/proxies/:id/delete") view=ProxyDeletePage ssr=SsrMode::Async/>
                     <Route path=path!("/incident-responder/integrations") view=IntegrationListPage ssr=SsrMode::Async/>
                     <Route path=path!("/incident-responder/integrations/new") view=IntegrationNewPage ssr=SsrMode::Async/>
@@ -94,6 +96,7 @@ fn App() -> impl IntoView {
                     <Route path=path!("/incident-responder/analyses") view=AnalysisListPage ssr=SsrMode::Async/>
                     <Route path=path!("/incident-responder/analyses/:id") view=AnalysisPage ssr=SsrMode::Async/>
                     <Route path=path!("/incident-responder/traffic") view=TrafficPage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/checks") view=ChecksPage ssr=SsrMode::Async/>
                     <Route path=path!("/profile/tokens") view=TokensPage ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

@@ -116,7 +116,7 @@ test("a reported mail is taken apart", async ({ page, api, parts }) => {
     "",
   ].join("\r\n");
   await open(page, ANALYSES);
-  await page.getByLabel("File or reported e-mail").setInputFiles({ name: "report.eml", mimeType: "message/rfc822", buffer: Buffer.from(mail) });
+  await page.getByLabel("Or a file or a reported e-mail").setInputFiles({ name: "report.eml", mimeType: "message/rfc822", buffer: Buffer.from(mail) });
   await page.getByRole("button", { name: "Analyse", exact: true }).click();
   await page.waitForURL(/analyses\/[0-9a-f-]{36}/);
   await expect(page.getByTestId("verdict")).toContainText("Malicious");
@@ -178,4 +178,38 @@ test("a proxy that an integration uses is not deleted, and says who uses it", as
   await open(page, `/company/settings/proxies/${proxy.id}/delete`);
   await expect(page.locator("main")).toContainText("VirusTotal");
   expect((await api.send("DELETE", `/proxies/${proxy.id}`)).status).toBe(409);
+});
+
+test("changing the default says whose traffic moves, and asks", async ({ page, api, parts, js }) => {
+  await defaultProxy(api, parts);
+  await virusTotal(api, parts);
+  await api.create({ name: "Lab", host: "127.0.0.1", port: parts.openProxy });
+  await open(page, "/company/settings/proxies");
+  await page.getByRole("link", { name: "Make Lab the default" }).click();
+  await ready(page);
+  await expect(page.locator("main")).toContainText("VirusTotal");
+  await expect(page.locator("main")).toContainText("They go through “Corp-EU” now.");
+  await press(page, page.getByRole("button", { name: "Make it the default" }), js);
+  await page.waitForURL(/settings\/proxies(\?|$)/);
+  expect(await api.named("Lab")).toMatchObject({ is_default: true });
+});
+
+test("health checks are set, and what changed stands below", async ({ page, api, parts, js }) => {
+  const dead = await api.create({ name: "Dead end", host: "127.0.0.1", port: parts.closedPort });
+  await open(page, "/company/settings/checks");
+  await field(page, "Webhook").fill("no address");
+  await press(page, save(page), js);
+  await expect(field(page, "Webhook")).toHaveAttribute("aria-invalid", "true");
+  await field(page, "Webhook").fill("");
+  await field(page, "Test everything").selectOption({ label: "Every hour" });
+  await press(page, save(page), js);
+  await expect(page.getByText("The health checks are saved.")).toBeVisible();
+  await expect(field(page, "Test everything")).toHaveValue("60");
+  // The first round is at once.
+  await expect
+    .poll(async () => ((await (await api.send("GET", `/proxies/${dead.id}`)).json()) as { health: string }).health, { timeout: 20_000 })
+    .toBe("degraded");
+  await open(page, "/company/settings/checks");
+  await expect(page.getByRole("row").filter({ hasText: "Dead end" }).first()).toContainText("Degraded");
+  await api.send("PUT", "/checks", {});
 });

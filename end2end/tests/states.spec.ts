@@ -150,6 +150,18 @@ test.describe("looks @hydrated", () => {
     await look(page, "analyses");
   });
 
+  test("health checks, and another default", async ({ page, api, parts, look }) => {
+    await open(page, "/company/settings/checks");
+    await look(page, "checks");
+    await defaultProxy(api, parts);
+    await virusTotal(api, parts);
+    const lab = await api.create({ name: "Lab", host: "127.0.0.1", port: parts.openProxy });
+    await open(page, `${LIST}/${lab.id}/default`);
+    await look(page, "make-default");
+    await open(page, `${LIST}/${(await api.named("Corp-EU"))?.id}/delete`);
+    await look(page, "delete-in-use");
+  });
+
   test("traffic", async ({ page, api, parts, look }) => {
     await defaultProxy(api, parts);
     const dead = await api.create({ name: "Dead end", host: "127.0.0.1", port: parts.closedPort });

@@ -47,7 +47,19 @@ const BANNED: &[Ban] = &[
     Ban {
         within: FRONTEND,
         target: Some("wasm32-unknown-unknown"),
-        crates: &["surrealdb", "surrealdb-core", "tokio", "reqwest", "argon2", "rustls", PLATFORM, STORE, OUTBOUND, ENGINES, MAIL],
+        crates: &[
+            "surrealdb",
+            "surrealdb-core",
+            "tokio",
+            "reqwest",
+            "argon2",
+            "rustls",
+            PLATFORM,
+            STORE,
+            OUTBOUND,
+            ENGINES,
+            MAIL,
+        ],
         why: "the browser gets no server code: a server-only dependency of the app belongs under its `ssr` feature",
     },
     Ban {

@@ -19,3 +19,17 @@ pub fn Age(
     }
     .into_any()
 }
+
+/// A day; the moment as a tooltip. In UTC: the server does not know where the person is.
+#[component]
+pub fn Day(
+    /// The moment.
+    at: Timestamp,
+) -> impl IntoView {
+    view! {
+        <time class="whitespace-nowrap" datetime=at.format("%Y-%m-%dT%H:%M:%SZ").to_string() title=at.format("%Y-%m-%d %H:%M UTC").to_string()>
+            {at.format("%Y-%m-%d").to_string()}
+        </time>
+    }
+    .into_any()
+}

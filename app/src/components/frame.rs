@@ -55,6 +55,7 @@ pub fn Frame(
                 <p class="nav-subheading">"Company Settings"</p>
                 <ul>
                     <NavItem href="/company/settings/proxies" label="Proxy Settings" icon=IconName::Proxy/>
+                    <NavItem href="/company/settings/checks" label="Health Checks" icon=IconName::CheckCircle/>
                 </ul>
                 <p class="nav-heading mt-4">
                     <Icon name=IconName::Shield/>

@@ -88,6 +88,7 @@ pub fn flash_message(code: &str) -> Option<&'static str> {
         "deleted" => "The proxy setting was deleted.",
         "duplicated" => "The proxy setting was duplicated. The copy is not the default.",
         "default" => "The default proxy was changed.",
+        "checks-saved" => "The health checks are saved.",
         "integration-created" => "The integration was created.",
         "integration-deleted" => "The integration was deleted. Its results stay with their analyses.",
         "integration-duplicated" => "The integration was duplicated. The copy is inactive.",

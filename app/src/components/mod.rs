@@ -24,7 +24,7 @@ mod states;
 mod table;
 
 #[cfg(feature = "ssr")]
-pub use age::Age;
+pub use age::{Age, Day};
 pub use button::{Button, ButtonKind, IconButton, IconLink, LinkButton, Spinner};
 pub use dialog::ConfirmDialog;
 pub use field::{
@@ -43,6 +43,6 @@ pub use messages::{Banner, Kind, ToastRegion, flash_message, toast_error, toast_
 #[cfg(feature = "ssr")]
 pub use pages::CardPage;
 #[cfg(feature = "ssr")]
-pub use states::{Badge, EmptyState, ErrorState, Skeleton};
+pub use states::{Badge, EmptyState, ErrorState, HealthBadge, Skeleton};
 #[cfg(feature = "ssr")]
 pub use table::{Cell, DataTable, HeaderCell, Row, SortHeader, Sorted};

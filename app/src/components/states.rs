@@ -1,6 +1,6 @@
 //! What a page shows when it has nothing, is waiting, or failed; and badges.
 
-use gatehouse_domain::AppError;
+use gatehouse_domain::{AppError, Health};
 use leptos::prelude::*;
 
 use super::{
@@ -29,6 +29,26 @@ pub fn Badge(
         Kind::Error => "tag tag-error",
     };
     view! { <span class=class>{icon.map(|name| view! { <Icon name/> })} {children()}</span> }.into_any()
+}
+
+/// How an integration or a proxy setting is.
+#[component]
+pub fn HealthBadge(
+    /// How.
+    health: Health,
+) -> impl IntoView {
+    let (kind, icon) = match health {
+        Health::Healthy => (Kind::Success, IconName::CheckCircle),
+        Health::Degraded => (Kind::Warning, IconName::Warning),
+        Health::Down => (Kind::Error, IconName::XCircle),
+        Health::Inactive => (Kind::Neutral, IconName::Minus),
+    };
+    view! {
+        <Badge kind icon>
+            {health.label()}
+        </Badge>
+    }
+    .into_any()
 }
 
 /// There is nothing here yet, or nothing fits the search: what that means and what to do about it.

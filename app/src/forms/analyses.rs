@@ -39,7 +39,7 @@ fn input(fields: &Fields, files: Vec<PostedFile>) -> Result<AnalysisInput, AppEr
             Err(AppError::invalid("indicator", "One thing at a time: empty this field, or choose no file."))
         }
         (Some(file), _) if file.bytes.is_empty() => Err(AppError::invalid("file", "This file is empty. Choose another one.")),
-        (Some(file), _) if is_mail(&file.name) => Ok(AnalysisInput::Email(file.bytes)),
+        (Some(file), _) if is_mail(&file) => Ok(AnalysisInput::Email(file.bytes)),
         (Some(file), _) => Ok(AnalysisInput::File { name: base_name(&file.name).to_string(), bytes: file.bytes }),
         (None, text) => Ok(match fields.get("kind").parse() {
             Ok(SubjectKind::Url) => AnalysisInput::Url(text.to_string()),
@@ -50,9 +50,10 @@ fn input(fields: &Fields, files: Vec<PostedFile>) -> Result<AnalysisInput, AppEr
     }
 }
 
-/// Whether a file is a reported e-mail. By its name: that is what mail programs save them under.
-fn is_mail(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, extension)| extension.trim().eq_ignore_ascii_case("eml"))
+/// Whether a file is a reported e-mail: by the media type that the browser knows, or by the name that mail programs give them.
+fn is_mail(file: &PostedFile) -> bool {
+    let by_name = file.name.rsplit_once('.').is_some_and(|(_, extension)| extension.trim().eq_ignore_ascii_case("eml"));
+    by_name || file.kind.trim().eq_ignore_ascii_case("message/rfc822")
 }
 
 /// Some browsers send the folder too.
@@ -69,7 +70,7 @@ mod tests {
     }
 
     fn file(name: &str, bytes: &[u8]) -> Vec<PostedFile> {
-        vec![PostedFile { field: "file".into(), name: name.into(), bytes: bytes.into() }]
+        vec![PostedFile { field: "file".into(), name: name.into(), kind: String::new(), bytes: bytes.into() }]
     }
 
     #[test]

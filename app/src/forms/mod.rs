@@ -4,6 +4,7 @@
 
 mod access;
 mod analyses;
+mod checks;
 mod integrations;
 mod proxies;
 
@@ -134,6 +135,9 @@ pub async fn handle(path: &str, fields: Vec<(String, String)>, files: Vec<Posted
     if below(path, INTEGRATIONS) {
         return integrations::handle(path, &fields, context).await;
     }
+    if path == CHECKS {
+        return checks::handle(&fields, context).await;
+    }
     if below(path, ANALYSES) {
         return analyses::handle(path, &fields, files, context).await;
     }
@@ -152,6 +156,7 @@ fn below(path: &str, base: &str) -> bool {
 }
 
 const INTEGRATIONS: &str = "/incident-responder/integrations";
+const CHECKS: &str = "/company/settings/checks";
 const ANALYSES: &str = "/incident-responder/analyses";
 
 #[cfg(test)]

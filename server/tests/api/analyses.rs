@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Server, Start},
+    harness::Start,
     parts::{SERVICE, Service, Squid},
 };
 
@@ -201,13 +201,13 @@ fn a_mail_is_taken_apart_and_an_analysis_outlives_a_power_cut() {
     assert_eq!(begun.status, 202, "{}", begun.text);
     let path = begun.header("location").to_string();
     // Until all but the slow one have answered.
-    wait_for(&server, &path, |view| view["done"] == json!(2) && view["total"] == json!(3));
+    server.wait_for(&path, |view| view["done"] == json!(2) && view["total"] == json!(3));
     let before = server.get(&path).expect(200);
     assert_eq!((&before["status"], &before["subject"]["value"]), (&json!("running"), &json!("Your account \u{26a0}")));
     assert_eq!(before["email"]["sender_ip"], json!("198.51.100.9"));
     server.kill_and_restart();
     hold.store(false, Ordering::SeqCst);
-    wait_for(&server, &path, |view| view["status"] == json!("done"));
+    server.wait_for(&path, |view| view["status"] == json!("done"));
     let done = server.get(&path).expect(200);
     assert_eq!((&done["verdict"], &done["incomplete"]), (&json!("malicious"), &json!(false)), "{done}");
     let mut asked: Vec<_> = done["results"]
@@ -243,17 +243,4 @@ fn answers_are_used_again_for_as_long_as_it_says() {
     changed["options"]["suspicious"] = json!("malicious");
     server.put(&format!("/api/v1/integrations/{id}"), &changed).expect(200);
     assert_eq!(server.analyse(&json!({"url": "https://evil.example/"}))["verdict"], json!("suspicious"));
-}
-
-#[track_caller]
-fn wait_for(server: &Server, path: &str, done: impl Fn(&Value) -> bool) {
-    let begun = Instant::now();
-    loop {
-        let view = server.get(path).expect(200);
-        if done(&view) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{view}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod analyses;
+mod checks;
 mod cli;
 mod harness;
 mod integrations;

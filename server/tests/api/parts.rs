@@ -220,6 +220,20 @@ impl Server {
         self.post("/api/v1/analyses?wait=60", body).expect(200)
     }
 
+    /// Waits until what stands at a path is as it should be.
+    #[track_caller]
+    pub fn wait_for(&self, path: &str, done: impl Fn(&Value) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let view = self.get(path).expect(200);
+            if done(&view) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{view}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// All traffic records, newest first.
     pub fn traffic(&self) -> Vec<Value> {
         let mut all = Vec::new();

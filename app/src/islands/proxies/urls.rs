@@ -20,6 +20,12 @@ pub fn delete(id: &str) -> String {
     format!("{LIST}/{id}/delete")
 }
 
+/// The page that asks before one becomes the default, when somebody's traffic moves by that.
+#[must_use]
+pub fn make_default(id: &str) -> String {
+    format!("{LIST}/{id}/default")
+}
+
 /// Name and value of each parameter of a query string, decoded once.
 ///
 /// The router's own map decodes twice: a search for `%41` would become one for `A`.

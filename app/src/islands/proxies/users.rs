@@ -30,6 +30,7 @@ pub fn Users(
 fn home(user: &UsedBy) -> Option<String> {
     match user.kind.as_str() {
         "integration" => Some(format!("/incident-responder/integrations/{}", user.id)),
+        "webhook" => Some("/company/settings/checks".to_string()),
         _ => None,
     }
 }

@@ -1,3 +1,4 @@
 //! Company: its settings.
 
+pub mod checks;
 pub mod proxies;

@@ -64,7 +64,7 @@ fn record(keys: &KeyRing, company: CompanyId, id: ProxyId, form: &ProxyForm, ver
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
         last_test: None,
-            health: None,
+        health: None,
         used_by: Vec::new(),
     }
 }

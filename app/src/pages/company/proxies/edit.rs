@@ -4,14 +4,10 @@ use gatehouse_domain::ProxyView;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use super::{
-    crumbs,
-    parts::{Day, LastTestNote},
-    use_id,
-};
+use super::{crumbs, parts::LastTestNote, use_id};
 use crate::{
     api::proxies::load_proxy,
-    components::{Breadcrumbs, ButtonKind, ErrorState, Icon, IconName, LinkButton, PageHeader},
+    components::{Breadcrumbs, ButtonKind, Day, ErrorState, Icon, IconName, LinkButton, PageHeader},
     islands::{
         Packed,
         proxies::{Editor, Users, urls},
@@ -75,7 +71,7 @@ fn About(view: ProxyView, may_change: bool) -> impl IntoView {
             <dl class="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-4 gap-y-2 text-sm">
                 <dt class="subtle">"Last test"</dt>
                 <dd class="m-0">
-                    <LastTestNote last=view.last_test.clone()/>
+                    <LastTestNote last=view.last_test.clone() health=view.health/>
                 </dd>
                 <dt class="subtle">"Created"</dt>
                 <dd class="m-0">

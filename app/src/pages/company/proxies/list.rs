@@ -1,19 +1,20 @@
 //! The list of proxy settings. What it shows stands in its URL.
 
-use gatehouse_domain::{Authentication, Page, ProxyQuery, ProxySort, ProxyView, Scheme, SortField};
+use gatehouse_domain::{Authentication, Page, ProxyQuery, ProxySort, ProxyView, Scheme, SortField, Via};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
 use super::{
     crumbs,
-    parts::{Day, LastTestNote, count},
+    parts::{LastTestNote, count},
 };
 use crate::{
     api::proxies::load_proxies,
     components::{
-        Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconLink,
+        Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, Day, EmptyState, ErrorState, HeaderCell, Icon, IconLink,
         IconName, Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput,
     },
+    context::signed_in,
     error::ApiError,
     islands::proxies::{LIST, ProxyListControls, Users, urls},
     page::{answer_with_status, may_change, use_outcome, use_path},
@@ -35,6 +36,10 @@ pub fn ProxyListPage() -> impl IntoView {
     let may_change = may_change();
     let content = async move {
         let answer = load_proxies(&query).await;
+        let asks = match &answer {
+            Ok(page) => moves(page).await,
+            Err(_) => false,
+        };
         // While there is nothing yet, the page itself says what to do.
         let first_time = may_change && answer.as_ref().is_ok_and(|page| nothing_yet(page, &query));
         view! {
@@ -48,7 +53,7 @@ pub fn ProxyListPage() -> impl IntoView {
             <div id=LIST class="group/list sm:[&_td]:px-2 sm:[&_th]:px-2 sm:[&_thead_th]:leading-tight sm:[&_thead_th]:whitespace-normal">
                 <Filters query=query.clone()/>
                 <div id="proxy-rows" data-region="">
-                    <Answer answer query may_change/>
+                    <Answer answer query may_change asks/>
                 </div>
             </div>
             <ProxyListControls/>
@@ -61,6 +66,19 @@ pub fn ProxyListPage() -> impl IntoView {
         {Suspend::new(content)}
     }
     .into_any()
+}
+
+/// Whether somebody's traffic moves when another setting becomes the default. The default's row knows; where it is not on this
+/// page, it has to be asked for.
+async fn moves(page: &Page<ProxyView>) -> bool {
+    if let Some(default) = page.items.iter().find(|item| item.is_default) {
+        return default.used_by.iter().any(|user| user.via == Via::Default);
+    }
+    if page.items.is_empty() {
+        return false;
+    }
+    let Ok((platform, actor)) = signed_in() else { return false };
+    platform.uses_of_default(&actor).await.is_ok_and(|users| !users.is_empty())
 }
 
 /// The first page of an unfiltered list is empty: there are no settings at all.
@@ -81,7 +99,7 @@ fn NewButton() -> impl IntoView {
 
 /// The rows, or why there are none.
 #[component]
-fn Answer(answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, may_change: bool) -> impl IntoView {
+fn Answer(answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, may_change: bool, asks: bool) -> impl IntoView {
     let page = match answer {
         Ok(page) => page,
         Err(error) => {
@@ -124,7 +142,7 @@ fn Answer(answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, may_chan
     }
     let kept = urls::list(&query).split_once('?').map(|(_, search)| search.to_string()).unwrap_or_default();
     let kept = StoredValue::new(kept);
-    let rows = page.items.into_iter().map(|item| view! { <ProxyRow item kept may_change/> }).collect_view();
+    let rows = page.items.into_iter().map(|item| view! { <ProxyRow item kept may_change asks/> }).collect_view();
     view! {
         <DataTable caption="Proxy settings" head=heads(&query).into()>
             {rows}
@@ -161,7 +179,7 @@ fn heads(query: &ProxyQuery) -> impl FnOnce() -> AnyView + Send + 'static + use<
 }
 
 #[component]
-fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> impl IntoView {
+fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool, asks: bool) -> impl IntoView {
     let used = item.used_by.clone();
     let uses = (!used.is_empty()).then(|| {
         view! {
@@ -182,8 +200,8 @@ fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> imp
         Scheme::Socks5h => Some("SOCKS5, names at the proxy"),
     };
     let user = item.username.clone();
-    let last = item.last_test.clone();
-    let row_actions = view! { <RowActions item=item.clone() kept may_change/> };
+    let (last, health) = (item.last_test.clone(), item.health);
+    let row_actions = view! { <RowActions item=item.clone() kept may_change asks/> };
     let (id, name) = (item.id.clone(), item.name.clone());
     view! {
         <tr role="row" data-testid="proxy-row" data-id=id data-name=name>
@@ -227,7 +245,7 @@ fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> imp
                 <Day at=item.created_at/>
             </Cell>
             <Cell label="Last test">
-                <LastTestNote last/>
+                <LastTestNote last health/>
             </Cell>
             <Cell actions=true>
                 {row_actions}
@@ -239,7 +257,7 @@ fn ProxyRow(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> imp
 
 /// The row's buttons: a form whose buttons say what to do, and two links.
 #[component]
-fn RowActions(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> impl IntoView {
+fn RowActions(item: ProxyView, kept: StoredValue<String>, may_change: bool, asks: bool) -> impl IntoView {
     let name = &item.name;
     let edit = view! { <IconLink href=urls::edit(&item.id) label=format!("{} {name}", if may_change { "Edit" } else { "Look at" }) icon=IconName::Pencil/> };
     if !may_change {
@@ -264,6 +282,12 @@ fn RowActions(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> i
     };
     let default = if item.is_default { format!("{name} is the default") } else { format!("Make {name} the default") };
     let delete = format!("Delete {name}");
+    // Where somebody's traffic moves by it, a page says whose, and asks.
+    let make_default = if asks && !item.is_default {
+        view! { <IconLink href=urls::make_default(&item.id) label=default icon=IconName::Star/> }.into_any()
+    } else {
+        button("default", default, IconName::Star, item.is_default, None)
+    };
     view! {
         <form method="post" action=urls::LIST class="flex justify-end max-sm:gap-1">
             <input type="hidden" name="id" value=item.id.clone()/>
@@ -271,7 +295,7 @@ fn RowActions(item: ProxyView, kept: StoredValue<String>, may_change: bool) -> i
             {button("test-saved", format!("Test {name}"), IconName::Play, false, Some(urls::edit(&item.id)))}
             {edit}
             {button("duplicate", format!("Duplicate {name}"), IconName::Copy, false, None)}
-            {button("default", default, IconName::Star, item.is_default, None)}
+            {make_default}
             <a class="btn-icon btn-icon-danger" href=urls::delete(&item.id) data-intent="delete" aria-label=delete.clone() title=delete>
                 <Icon name=IconName::Trash/>
             </a>

@@ -1,11 +1,13 @@
 //! Proxy settings: the list, the form, and the question before one is deleted. What they do in the browser is in
 //! `islands::proxies`.
 
+mod default;
 mod delete;
 mod edit;
 mod list;
 mod parts;
 
+pub use default::ProxyDefaultPage;
 pub use delete::ProxyDeletePage;
 pub use edit::{ProxyEditPage, ProxyNewPage};
 pub use list::ProxyListPage;

@@ -1,15 +1,18 @@
 //! Small parts that several of these pages show.
 
-use gatehouse_domain::{LastTest, Timestamp};
+use gatehouse_domain::{Health, LastTest};
 use leptos::prelude::*;
 
-use crate::components::{Age, Badge, IconName, Kind};
+use crate::components::{Age, Badge, HealthBadge, IconName, Kind};
 
 /// How the last test of a saved setting ended: a word, its age, and the cause when it failed.
 #[component]
 pub fn LastTestNote(
     /// None when it was never tested.
     last: Option<LastTest>,
+    /// How the setting is by its last tests; said where it adds something to the last one.
+    #[prop(optional_no_strip)]
+    health: Option<Health>,
 ) -> impl IntoView {
     let Some(last) = last else { return view! { <span class="subtle">"never tested"</span> }.into_any() };
     let (kind, icon, word) =
@@ -20,6 +23,7 @@ pub fn LastTestNote(
                 <Badge kind icon>
                     {word}
                 </Badge>
+                {health.filter(|health| *health == Health::Down).map(|health| view! { <HealthBadge health/> })}
                 <span class="subtle text-sm">
                     <Age at=last.at/>
                 </span>
@@ -30,20 +34,6 @@ pub fn LastTestNote(
                     view! { <span class="line-clamp-3 text-sm" title=title>{last.message}</span> }
                 })}
         </div>
-    }
-    .into_any()
-}
-
-/// A day; the moment as a tooltip. In UTC: the server does not know where the person is.
-#[component]
-pub fn Day(
-    /// The moment.
-    at: Timestamp,
-) -> impl IntoView {
-    view! {
-        <time class="whitespace-nowrap" datetime=at.format("%Y-%m-%dT%H:%M:%SZ").to_string() title=at.format("%Y-%m-%d %H:%M UTC").to_string()>
-            {at.format("%Y-%m-%d").to_string()}
-        </time>
     }
     .into_any()
 }

@@ -5,12 +5,12 @@ use leptos::prelude::*;
 
 use super::{
     fields::Fields,
-    parts::{Day, LastResult, StatusNote},
+    parts::{LastResult, StatusNote},
     report::Report,
     urls, values,
 };
 use crate::{
-    components::{Banner, Button, ButtonKind, Icon, IconName, Kind, LinkButton},
+    components::{Banner, Button, ButtonKind, Day, Icon, IconName, Kind, LinkButton},
     outcome::FormOutcome,
 };
 

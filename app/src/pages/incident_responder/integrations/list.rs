@@ -9,14 +9,14 @@ use leptos_meta::Title;
 use super::{
     crumbs,
     fields::proxy_options,
-    parts::{Day, LastResult, StatusNote, proxy_label},
+    parts::{LastResult, StatusNote, proxy_label},
     report::Report,
     urls,
 };
 use crate::{
     components::{
-        Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconLink, IconName,
-        Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput,
+        Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, Day, EmptyState, ErrorState, HeaderCell, Icon, IconLink,
+        IconName, Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput,
     },
     context::signed_in,
     error::ApiError,

@@ -1,12 +1,12 @@
 //! Small parts that several of these pages show.
 
-use gatehouse_domain::{Health, IntegrationStatus, IntegrationTest, IntegrationView, ProxyChoice, Timestamp};
+use gatehouse_domain::{Health, IntegrationStatus, IntegrationTest, IntegrationView, ProxyChoice};
 use leptos::prelude::*;
 
-use crate::components::{Age, Badge, IconName, Kind};
+use crate::components::{Age, Badge, HealthBadge, IconName, Kind};
 
 /// What a proxy choice means now, in words.
-pub(super) fn proxy_label(choice: &ProxyChoice, name: Option<&str>) -> String {
+pub(crate) fn proxy_label(choice: &ProxyChoice, name: Option<&str>) -> String {
     match (choice, name) {
         (ProxyChoice::Default, Some(name)) => format!("Default Proxy ({name})"),
         (ProxyChoice::Default, None) => "Default Proxy (none set: direct)".to_string(),
@@ -26,19 +26,7 @@ pub(super) fn StatusNote(
         IntegrationStatus::Active => (Kind::Info, IconName::Check),
         IntegrationStatus::Inactive => (Kind::Neutral, IconName::Minus),
     };
-    let health = item.health.filter(|health| *health != Health::Inactive).map(|health| {
-        let (kind, icon) = match health {
-            Health::Healthy => (Kind::Success, IconName::CheckCircle),
-            Health::Degraded => (Kind::Warning, IconName::Warning),
-            Health::Down => (Kind::Error, IconName::XCircle),
-            Health::Inactive => (Kind::Neutral, IconName::Minus),
-        };
-        view! {
-            <Badge kind icon>
-                {health.label()}
-            </Badge>
-        }
-    });
+    let health = item.health.filter(|health| *health != Health::Inactive).map(|health| view! { <HealthBadge health/> });
     view! {
         <span class="flex flex-wrap gap-1">
             <Badge kind icon>
@@ -74,20 +62,6 @@ pub(super) fn LastResult(
             {cause}
             {route}
         </div>
-    }
-    .into_any()
-}
-
-/// A day; the moment as a tooltip. In UTC: the server does not know where the person is.
-#[component]
-pub(super) fn Day(
-    /// The moment.
-    at: Timestamp,
-) -> impl IntoView {
-    view! {
-        <time class="whitespace-nowrap" datetime=at.format("%Y-%m-%dT%H:%M:%SZ").to_string() title=at.format("%Y-%m-%d %H:%M UTC").to_string()>
-            {at.format("%Y-%m-%d").to_string()}
-        </time>
     }
     .into_any()
 }

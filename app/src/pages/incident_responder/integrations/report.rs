@@ -21,9 +21,10 @@ pub(super) fn Report(
     let cause = report.cause.map(|cause| fact("Cause", cause.label().to_string()));
     let status = report.status_code.map(|status| fact("Answer", format!("HTTP status {status}")));
     let direct = matches!(report.route, Some(Route::Direct { .. }));
+    let ok = report.ok.to_string();
     let ms: u64 = report.stages.iter().filter_map(|stage| stage.ms).sum();
     view! {
-        <section class="panel mb-4 grid grid-cols-[minmax(0,1fr)] gap-3" id="report" tabindex="-1" data-focus="" aria-labelledby="report-heading">
+        <section class="panel mb-4 grid grid-cols-[minmax(0,1fr)] gap-3" id="report" data-testid="test-result" data-ok=ok tabindex="-1" data-focus="" aria-labelledby="report-heading">
             <div class="flex flex-wrap items-center gap-2">
                 <h2 id="report-heading">{title}</h2>
                 <Badge kind icon>
