@@ -6,7 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gatehouse_domain::{LastTest, Page, ProxyForm, ProxyQuery, SecretInput, Timestamp, TrafficQuery, TrafficSum, TrafficView};
+use gatehouse_domain::{
+    Health, LastTest, Page, ProxyForm, ProxyQuery, SecretInput, Timestamp, TrafficQuery, TrafficSum, TrafficView,
+};
 use gatehouse_platform::{
     CompanyId, KeyRing, ProxyId,
     ports::{ProxyRecord, ProxyStore, ProxyWrite, StoreError, StoreResult, TestSlot, TrafficStore},
@@ -103,7 +105,7 @@ impl ProxyStore for Store {
         not_here()
     }
 
-    async fn record_proxy_test(&self, _: CompanyId, _: ProxyId, _: &LastTest) -> StoreResult<()> {
+    async fn record_proxy_test(&self, _: CompanyId, _: ProxyId, _: &LastTest, _: Health) -> StoreResult<()> {
         not_here()
     }
 

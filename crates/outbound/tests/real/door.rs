@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    CaPem, Consumer, LastTest, Page, ProxyForm, ProxyQuery, Route, Secret, SecretInput, TestTarget, Timestamp, TrafficQuery,
-    TrafficSum, TrafficView,
+    CaPem, Consumer, Health, LastTest, Page, ProxyForm, ProxyQuery, Route, Secret, SecretInput, TestTarget, Timestamp,
+    TrafficQuery, TrafficSum, TrafficView,
 };
 use gatehouse_outbound::{AddressPolicy, OutDoor};
 use gatehouse_platform::{
@@ -91,7 +91,7 @@ impl ProxyStore for Store {
         Ok(())
     }
 
-    async fn record_proxy_test(&self, _: CompanyId, _: ProxyId, _: &LastTest) -> StoreResult<()> {
+    async fn record_proxy_test(&self, _: CompanyId, _: ProxyId, _: &LastTest, _: Health) -> StoreResult<()> {
         unimplemented!()
     }
 

@@ -436,6 +436,8 @@ fn Outcome(item: TrafficView) -> impl IntoView {
             </Badge>
         }
         .into_any(),
+        // An answer that says no is an answer: the way is proved by it. But nothing to tick off.
+        (None, Some(status)) if status >= 400 => view! { <Badge icon=IconName::Minus>{status}</Badge> }.into_any(),
         (None, Some(status)) => view! { <Badge icon=IconName::Check>{status}</Badge> }.into_any(),
         (None, None) => view! { <Badge icon=IconName::Check>"Answered"</Badge> }.into_any(),
     };
