@@ -1,5 +1,5 @@
 # Thin names over scripts/ and `cargo xtask`.
-.PHONY: help run build test test-unit test-e2e test-server check fmt bench setup
+.PHONY: help run build test test-unit test-e2e test-server check fmt bench bench-analyses setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ fmt: ## format the Rust code
 
 bench: ## time the list page with 100 rows against its budget
 	@scripts/bench.sh
+
+bench-analyses: ## time analyses against what the engines' delay allows (builds optimised: over an hour the first time)
+	@bash -c 'source scripts/env.sh && cargo bench -p gatehouse-server --bench analyses'
 
 setup: ## fetch what building needs, build nothing
 	@scripts/setup.sh

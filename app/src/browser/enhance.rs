@@ -6,6 +6,7 @@
 //! | `data-enhance` | a POST form | posts it; a redirect elsewhere is followed, everything else brings the regions up to date |
 //! | `data-progress` | an element in it, `hidden` | shown meanwhile; with a value, only for the button with this value |
 //! | `data-focus` | an element of the answer | takes the focus |
+//! | `data-posted` | a region | only a posted form brings it up to date: it holds what was typed |
 //! | `data-auto` | a GET form | asks by itself: each choice at once, text when the typing pauses |
 //! | `data-guard` | a form | asks before what was typed is lost |
 //! | `data-refresh` | any element | while it is there, brings the regions up to date every so many milliseconds |
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use gatehouse_domain::AppError;
 use leptos::{
     ev::{BeforeUnloadEvent, DragEvent, KeyboardEvent, SubmitEvent},
     leptos_dom::helpers::TimeoutHandle,
@@ -128,7 +130,10 @@ async fn post(form: HtmlFormElement, button: Option<HtmlButtonElement>) {
     let answer = regions::post(&to.unwrap_or_else(path_and_search), body, || clean(&form)).await;
     waiting(false);
     if let Err(error) = answer {
-        toast_error(&error.to_string());
+        toast_error(&match error {
+            AppError::Unauthorized => "You are signed out. Sign in in another tab, then send this again.".to_string(),
+            error => error.to_string(),
+        });
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The server renders the whole page again and the browser takes over what stands in its regions: elements with an `id` and
 //! `data-region`. So there is one place that knows what a list looks like, and everything else on the page (the focus, what is
-//! typed, how far it is scrolled) stays. A region holds plain HTML and no islands; what its buttons do is listened for around it.
+//! typed, how far it is scrolled) stays. One with `data-posted` as well changes only when a form was posted. A region holds
+//! plain HTML and no islands; what its buttons do is listened for around it.
 
 use std::cell::Cell;
 
@@ -38,8 +39,13 @@ pub enum Fields {
     Follow,
 }
 
+/// The regions that are brought up to date without a form being posted.
+const LOADED: &str = "[data-region]:not([data-posted])";
+
 thread_local! {
     static LATEST: Cell<u32> = const { Cell::new(0) };
+    /// What somebody asked for is not there yet.
+    static OPEN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Loads `url` and puts its regions in the place of this page's. An answer that a later call has overtaken is dropped; what
@@ -63,23 +69,31 @@ pub fn follow_history() {
     on(&window(), "popstate", |_: web_sys::Event| show(&path_and_search(), History::Keep, Fields::Follow));
 }
 
-/// As [`refresh`], without a sign of it; whoever asks decides what becomes of an error.
+/// As [`refresh`], without a sign of it, and not before what else was asked for is there; whoever asks decides what becomes of
+/// an error.
 pub(super) async fn refresh_quietly() -> Result<(), AppError> {
+    if OPEN.get() {
+        return Ok(());
+    }
     let turn = next_turn();
     let answer = Request::get(&path_and_search()).header("Accept", "text/html").send().await;
     show_answer(turn, answer, Fields::Stay).await
 }
 
 /// Posts a form and shows what the answer's page says in its regions. An answer that leads to another page is followed,
-/// after `leave`.
+/// after `leave`; not one that leads to the sign-in: what was typed stays.
 pub(super) async fn post(url: &str, body: JsValue, leave: impl FnOnce()) -> Result<(), AppError> {
-    next_turn();
+    overtake();
     let request = Request::post(url).header("Accept", "text/html").body(body).map_err(|_| AppError::Unreachable)?;
     let answer = request.send().await.map_err(|_| AppError::Unreachable)?;
     let to = answer.url();
     let location = window().location();
-    let here = location.origin().unwrap_or_default() + &location.pathname().unwrap_or_default();
-    if answer.redirected() && to.split(['?', '#']).next() != Some(&here) {
+    let origin = location.origin().unwrap_or_default();
+    let path = to.split(['?', '#']).next().and_then(|to| to.strip_prefix(&origin));
+    if answer.redirected() && path != location.pathname().ok().as_deref() {
+        if path == Some("/sign-in") {
+            return Err(AppError::Unauthorized);
+        }
         leave();
         go(&to, false);
         return Ok(());
@@ -87,8 +101,8 @@ pub(super) async fn post(url: &str, body: JsValue, leave: impl FnOnce()) -> Resu
     let redirected = answer.redirected();
     let page = parse(answer).await?;
     // What was asked for before knows nothing of this.
-    next_turn();
-    put(&page, Fields::Stay);
+    overtake();
+    put(&page, Fields::Stay, "[data-region]");
     if redirected {
         leave();
     }
@@ -112,6 +126,12 @@ fn next_turn() -> u32 {
     turn
 }
 
+/// What was asked for before is not waited for any more.
+fn overtake() {
+    next_turn();
+    busy(false);
+}
+
 async fn load(url: &str, history: History, fields: Fields) -> Result<(), AppError> {
     let turn = next_turn();
     // The address is the new one from the start: what is typed meanwhile adds to it.
@@ -131,6 +151,7 @@ async fn show_answer(turn: u32, answer: Result<Response, gloo_net::Error>, field
         // Signed out, for one.
         Ok(answer) if answer.redirected() => {
             if LATEST.get() == turn {
+                busy(false);
                 go(&answer.url(), false);
             }
             return Ok(());
@@ -142,22 +163,37 @@ async fn show_answer(turn: u32, answer: Result<Response, gloo_net::Error>, field
         return Ok(());
     }
     busy(false);
-    put(&page?, fields);
+    put(&page?, fields, LOADED);
     Ok(())
 }
 
 async fn parse(answer: Response) -> Result<Document, AppError> {
+    let status = answer.status();
     let html = answer.text().await.map_err(|_| AppError::Unreachable)?;
     let parsed = DomParser::new().and_then(|parser| parser.parse_from_string(&html, SupportedType::TextHtml));
     let page = parsed.map_err(|_| AppError::Unavailable)?;
-    first(&page, "[data-region]").ok_or(AppError::Unavailable)?;
-    Ok(page)
+    match first(&page, "[data-region]") {
+        Some(_) => Ok(page),
+        None => Err(told_by(status)),
+    }
 }
 
-/// Shows what another page says, where this one stands.
-fn put(page: &Document, fields: Fields) {
+/// What a page without regions is about.
+fn told_by(status: u16) -> AppError {
+    match status {
+        401 => AppError::Unauthorized,
+        403 => AppError::Forbidden,
+        404 => AppError::NotFound,
+        410 => AppError::LinkExpired,
+        413 => AppError::TooLarge { limit: 64 << 20 },
+        _ => AppError::Unavailable,
+    }
+}
+
+/// Shows what another page says, where this one stands: in the regions that fit `taken`.
+fn put(page: &Document, fields: Fields, taken: &str) {
     let focus = Focus::now();
-    take_over(page);
+    take_over(page, taken);
     if fields == Fields::Follow {
         follow(page);
     }
@@ -167,12 +203,12 @@ fn put(page: &Document, fields: Fields) {
     enhance::watch();
 }
 
-fn take_over(page: &Document) {
+fn take_over(page: &Document, taken: &str) {
     // What the server can't know: what is open, and the secrets that were typed, which it never sends back.
     let kept: Vec<_> = each(&document(), "[data-region] details[id][open], [data-region] [type=password]")
         .map(|element| (element.id(), element.dyn_into::<HtmlInputElement>().map(|input| input.value()).ok()))
         .collect();
-    for old in each(&document(), "[data-region]") {
+    for old in each(&document(), taken) {
         let new = page.get_element_by_id(&old.id()).map(|new| new.inner_html()).unwrap_or_default();
         if old.inner_html() != new {
             old.set_inner_html(&new);
@@ -188,7 +224,8 @@ fn take_over(page: &Document) {
 }
 
 fn busy(busy: bool) {
-    for region in each(&document(), "[data-region]") {
+    OPEN.set(busy);
+    for region in each(&document(), LOADED) {
         let done = if busy { region.set_attribute("aria-busy", "true") } else { region.remove_attribute("aria-busy") };
         drop(done);
     }
@@ -214,35 +251,60 @@ pub(super) fn each(root: &Node, selector: &str) -> impl Iterator<Item = Element>
     (0..count).filter_map(move |at| found.as_ref()?.get(at)?.dyn_into().ok())
 }
 
-/// Where the focus was, in words that hold for the new HTML too.
-struct Focus(Option<(HtmlElement, String, String)>);
+/// Where the focus was, in words that hold for the new HTML too: of which kind, what it is called, and how many before it are
+/// called the same.
+struct Focus(Option<(Element, String, String, usize)>);
 
 impl Focus {
     fn now() -> Self {
         let focused = document().active_element().filter(|element| element.closest("[data-region]").is_ok_and(|r| r.is_some()));
-        Self(focused.and_then(|element| {
-            let called = name_of(&element);
-            Some((element.clone().dyn_into().ok()?, element.tag_name(), called))
+        Self(focused.map(|element| {
+            let (kind, called) = (format!("[data-region] {}", element.tag_name()), name_of(&element));
+            let before = named(&kind, &called).take_while(|other| *other != element).count();
+            (element, kind, called, before)
         }))
     }
 
     fn restore(self) {
-        let Some((old, tag, called)) = self.0 else { return };
+        let Some((old, kind, called, before)) = self.0 else { return };
         if old.is_connected() {
             return;
         }
-        let same = each(&document(), &format!("[data-region] {tag}")).find(|element| name_of(element) == called);
+        // The last one, where there are fewer now.
+        let same = named(&kind, &called).take(before + 1).last();
         if let Some(element) = same.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
             drop(element.focus());
         }
     }
 }
 
+/// The elements that are called this.
+fn named(selector: &str, called: &str) -> impl Iterator<Item = Element> {
+    each(&document(), selector).filter(move |element| name_of(element) == called)
+}
+
 fn name_of(element: &Element) -> String {
-    // `data-same`: for what is called something else after it was pressed.
-    element
-        .get_attribute("data-same")
+    Some(element.id())
+        .filter(|id| !id.is_empty())
+        // `data-same`: for what is called something else after it was pressed.
+        .or_else(|| element.get_attribute("data-same"))
         .or_else(|| element.get_attribute("aria-label"))
         .or_else(|| element.text_content())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_without_regions_says_what_its_status_says() {
+        for error in [AppError::Unauthorized, AppError::Forbidden, AppError::NotFound, AppError::LinkExpired] {
+            assert_eq!(told_by(error.status()), error);
+        }
+        assert_eq!(told_by(413), AppError::TooLarge { limit: 67_108_864 });
+        for status in [200, 500, 502, 503] {
+            assert_eq!(told_by(status), AppError::Unavailable, "{status}");
+        }
+    }
 }

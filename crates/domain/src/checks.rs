@@ -127,7 +127,14 @@ impl ChecksForm {
                 errors.add("webhook_url", "Use an address that starts with https:// or http://.");
                 None
             }
-            text => errors.check("webhook_url", TestTarget::parse(text)),
+            text => errors.check(
+                "webhook_url",
+                TestTarget::parse(text).and_then(|url| match url.to_string().len() {
+                    // What is not ASCII grows when it is encoded.
+                    ..=2048 => Ok(url),
+                    _ => Err("Use at most 2048 characters.".to_string()),
+                }),
+            ),
         };
         match minutes {
             Some(minutes) if errors.is_empty() => Ok((minutes, url)),

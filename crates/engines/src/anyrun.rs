@@ -54,7 +54,7 @@ pub const SPEC: EngineSpec = EngineSpec {
 };
 
 /// A report holds everything that went on, with pictures' addresses, processes and connections.
-const MAX_REPORT: usize = 32 * 1024 * 1024;
+const MAX_REPORT: usize = 8 * 1024 * 1024;
 
 /// See the module.
 pub struct AnyRun;
@@ -182,6 +182,7 @@ mod tests {
         let (outcome, script) = ask(&AnyRun, IndicatorKind::Url, "http://a.test/?x&y", &steps).await;
         assert_eq!(script.body(0), "obj_type=url&obj_url=http%3A%2F%2Fa.test%2F%3Fx%26y&opt_privacy_type=owner");
         assert_eq!(script.header(0, "authorization"), Some(format!("API-Key {KEY}")));
+        assert!(script.requests.lock().unwrap().iter().all(|request| request.max_answer <= 8 << 20));
         outcome
     }
 

@@ -8,6 +8,7 @@
 //! | hash, file: `scan_results.scan_all_result_i` 1, 4, 6, 8 (infected) with the threshold's number of `total_detected_avs`, or without that number | malicious |
 //! | infected with fewer; 2 (suspicious) | suspicious |
 //! | 0 (no threat), 7 (known to be good) | clean |
+//! | hash, file: 254, 255 (queued, running) | waited for |
 //! | any other (not scanned, encrypted, failed …); 404 | unknown |
 //!
 //! A file is looked up by its hash; when that is unknown and the file is there, it is uploaded and the result waited for.
@@ -71,7 +72,8 @@ impl Engine for MetaDefender {
         let asked = asked(&SPEC, indicator)?;
         let threshold = threshold(cx, &SPEC);
         match (look_up(cx, &SPEC, get(cx, &path(asked))?).await?, asked, file) {
-            (Reply::Known(document), Asked::Hash(_), _) => scanned(&document, threshold),
+            (Reply::Known(document), Asked::Hash(_), _) if is_over(&document)? => scanned(&document, threshold),
+            (Reply::Known(_), Asked::Hash(_), _) => self.wait(cx, &path(asked), threshold).await,
             (Reply::Known(document), ..) => reputation(&document, threshold),
             (Reply::Unknown, Asked::Hash(_), Some(file)) => self.scan(cx, file, threshold).await,
             (Reply::Unknown, ..) => Ok(Finding::of(Verdict::Unknown)),
@@ -86,11 +88,15 @@ impl MetaDefender {
         let request = cx.post("/file", "application/octet-stream", file.bytes.as_ref().clone())?;
         let request = with(request, "filename", Secret::new(encode(&file.name)));
         let taken = fetch(cx, &SPEC, with(request, "apikey", cx.api_key.clone())).await?;
-        let path = format!("/file/{}", taken.id("/data_id")?);
+        self.wait(cx, &format!("/file/{}", taken.id("/data_id")?), threshold).await
+    }
+
+    /// Waits for the result of a scan.
+    async fn wait(&self, cx: &EngineContext, path: &str, threshold: u64) -> Result<Finding, EngineFailure> {
         let mut pace = Pace::new(cx);
         loop {
             pace.wait(cx, "Waiting for OPSWAT MetaDefender to scan the file").await?;
-            let state = pace.ask(cx, fetch(cx, &SPEC, get(cx, &path)?)).await?;
+            let state = pace.ask(cx, fetch(cx, &SPEC, get(cx, path)?)).await?;
             if is_over(&state)? {
                 return scanned(&state, threshold);
             }
@@ -126,9 +132,10 @@ const QUEUED: u64 = 254;
 const RUNNING: u64 = 255;
 
 fn is_over(state: &Document) -> Result<bool, EngineFailure> {
+    let code = state.count("/scan_results/scan_all_result_i");
     match state.count("/scan_results/progress_percentage") {
-        Ok(percentage) => Ok(percentage >= 100),
-        Err(_) => Ok(!matches!(state.count("/scan_results/scan_all_result_i")?, QUEUED | RUNNING)),
+        Ok(percentage) => Ok(percentage >= 100 && !matches!(code, Ok(QUEUED | RUNNING))),
+        Err(_) => Ok(!matches!(code?, QUEUED | RUNNING)),
     }
 }
 
@@ -144,7 +151,6 @@ fn scanned(document: &Document, threshold: u64) -> Result<Finding, EngineFailure
         0 | 7 if detections.unwrap_or(0) > 0 => (Verdict::Suspicious, "no threat in all, though single scanners found one"),
         0 => (Verdict::Clean, "no threat"),
         7 => (Verdict::Clean, "known to be good"),
-        QUEUED | RUNNING => (Verdict::Unknown, "not finished"),
         _ => (Verdict::Unknown, "not scanned"),
     };
     let finding = Finding::of(verdict).because("Result", format!("{words} (code {code})"));
@@ -198,12 +204,28 @@ mod tests {
             (r#"{"scan_results": {"scan_all_result_i": 0, "total_detected_avs": 0}}"#, Ok(Verdict::Clean)),
             (r#"{"scan_results": {"scan_all_result_i": 0, "total_detected_avs": 1}}"#, Ok(Verdict::Suspicious)),
             (r#"{"scan_results": {"scan_all_result_i": 12}}"#, Ok(Verdict::Unknown)),
-            (r#"{"scan_results": {"scan_all_result_i": 255}}"#, Ok(Verdict::Unknown)),
             (r#"{"scan_results": {}}"#, Err(Cause::BadAnswer)),
             ("{}", Err(Cause::BadAnswer)),
         ] {
             let (outcome, _) = ask(&MetaDefender, IndicatorKind::Hash, HASH, &[(&asked, 200, body)]).await;
             assert_eq!(outcome.map(|f| f.verdict).map_err(|f| f.cause), expected, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scan_of_somebody_else_is_waited_for() {
+        let asked = format!("GET /v4/hash/{HASH}");
+        let steps = [
+            r#"{"scan_results": {"scan_all_result_i": 254}}"#,
+            r#"{"scan_results": {"scan_all_result_i": 255, "progress_percentage": 40}}"#,
+            r#"{"scan_results": {"scan_all_result_i": 255, "progress_percentage": 100}}"#,
+            r#"{"scan_results": {"scan_all_result_i": 1, "progress_percentage": 100}}"#,
+        ]
+        .map(|body| (asked.as_str(), 200, body));
+        let file = FileContent { name: "a.exe".into(), bytes: Arc::new(b"MZ".to_vec()) };
+        for (kind, file) in [(IndicatorKind::Hash, None), (IndicatorKind::File, None), (IndicatorKind::File, Some(&file))] {
+            let (outcome, _) = ask_with_file(&MetaDefender, kind, HASH, file, &steps).await;
+            assert_eq!(outcome.unwrap().verdict, Verdict::Malicious, "{kind:?}");
         }
     }
 

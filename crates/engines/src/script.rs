@@ -28,6 +28,8 @@ pub struct Script {
     steps: Mutex<VecDeque<(String, u16, String)>>,
     /// What was asked.
     pub requests: Mutex<Vec<OutRequest>>,
+    /// The zones of what was asked over DNS.
+    pub zones: Mutex<Vec<String>>,
 }
 
 impl Script {
@@ -61,6 +63,8 @@ fn direct() -> Route {
 
 #[async_trait]
 impl Door for Script {
+    async fn settle(&self) {}
+
     async fn send(&self, _: &Asker, request: OutRequest) -> Result<OutAnswer, OutError> {
         let asked = format!("{} {}", request.method, request.url.path);
         self.requests.lock().unwrap().push(request);
@@ -68,7 +72,8 @@ impl Door for Script {
         Ok(answer(status, &body))
     }
 
-    async fn look_up(&self, _: &Asker, name: &str, _: Duration) -> Result<(Vec<Ipv4Addr>, Route), OutError> {
+    async fn look_up(&self, _: &Asker, name: &str, zone: &str, _: Duration) -> Result<(Vec<Ipv4Addr>, Route), OutError> {
+        self.zones.lock().unwrap().push(zone.into());
         let (_, body) = self.next(&format!("DNS {name}"));
         Ok((body.split_whitespace().map(|address| address.parse().unwrap()).collect(), direct()))
     }
@@ -99,7 +104,7 @@ pub fn indicator(kind: IndicatorKind, value: &str) -> Indicator {
 /// A context whose requests follow a script. Host: `service.test` for an HTTP service, its own for one over DNS.
 pub fn context(spec: &EngineSpec, steps: &[Step<'_>]) -> (EngineContext, Arc<Script>) {
     let steps = steps.iter().map(|(asked, status, body)| ((*asked).into(), *status, (*body).into())).collect();
-    let script = Arc::new(Script { steps: Mutex::new(steps), requests: Mutex::default() });
+    let script = Arc::new(Script { steps: Mutex::new(steps), requests: Mutex::default(), zones: Mutex::default() });
     let address = if spec.api_url.is_empty() { spec.api_url_example } else { spec.api_url };
     let mut api_url = TestTarget::parse(address).unwrap();
     if !spec.dns {
@@ -110,6 +115,7 @@ pub fn context(spec: &EngineSpec, steps: &[Step<'_>]) -> (EngineContext, Arc<Scr
         consumer: Consumer { kind: "integration".into(), id: "1".into(), name: "Test".into() },
         choice: Choice::None,
         ca_pem: None,
+        recorded: gatehouse_platform::door::Recorded::Soon,
     };
     let mut cx = EngineContext::new(script.clone(), asker, api_url, Duration::from_secs(5), false);
     cx.api_key = Secret::new(KEY);

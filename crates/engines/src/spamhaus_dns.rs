@@ -5,7 +5,7 @@
 //!
 //! | What it says | Verdict |
 //! |---|---|
-//! | no address | clean: not listed |
+//! | no address | clean: not listed, once the zone is seen to list 127.0.0.2 |
 //! | 127.0.0.2, .3, .4 to .7, .9, .30 | malicious |
 //! | 127.0.0.10, .11 only (policy list) | clean, and the evidence says so |
 //! | any other 127.0.0.x | suspicious |
@@ -64,22 +64,7 @@ impl Engine for SpamhausDns {
 
     /// Asks for an address that is always listed.
     async fn check(&self, cx: &EngineContext) -> Result<String, EngineFailure> {
-        let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-        let codes = codes(&cx.look_up(&name(cx, ip)?).await?)?;
-        if codes.is_empty() {
-            // With a wrong key the whole zone does not exist; without one, a name server on the way answers for it.
-            return Err(if cx.api_key.is_empty() {
-                let message = format!(
-                    "{} does not list {ALWAYS_LISTED}, which is always listed: its answers can't be relied on.",
-                    SPEC.label
-                );
-                EngineFailure::new(Cause::EngineError, message).with_hint(
-                    "This machine's name servers don't pass on what Spamhaus says. Use others, a DQS key, or Spamhaus (HTTP).",
-                )
-            } else {
-                key_rejected(&SPEC)
-            });
-        }
+        prove(cx).await?;
         Ok(format!("{} answers: {ALWAYS_LISTED} is listed, as it should be. Asked over DNS, without a proxy.", SPEC.label))
     }
 
@@ -89,16 +74,41 @@ impl Engine for SpamhausDns {
         let Asked::Ip(ip) = asked(&SPEC, indicator)? else {
             return Err(cannot(&SPEC, "anything but IP addresses"));
         };
-        Ok(finding(ip, codes(&cx.look_up(&name(cx, ip)?).await?)?))
+        let codes = ask(cx, ip).await?;
+        if codes.is_empty() {
+            // Who knows of nothing says the same.
+            prove(cx).await?;
+        }
+        Ok(finding(ip, codes))
     }
 }
 
-/// The name to ask for: the address backwards, the key if there is one, the zone.
-fn name(cx: &EngineContext, ip: IpAddr) -> Result<String, EngineFailure> {
+async fn ask(cx: &EngineContext, ip: IpAddr) -> Result<Vec<u64>, EngineFailure> {
+    let (name, zone) = name(cx, ip)?;
+    codes(&cx.look_up(&name, zone).await?)
+}
+
+/// Makes sure that the zone lists what is always listed.
+async fn prove(cx: &EngineContext) -> Result<(), EngineFailure> {
+    if !ask(cx, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2))).await?.is_empty() {
+        return Ok(());
+    }
+    // With a wrong key the whole zone does not exist; without one, a name server on the way answers for it.
+    if !cx.api_key.is_empty() {
+        return Err(key_rejected(&SPEC));
+    }
+    let message =
+        format!("{} does not list {ALWAYS_LISTED}, which is always listed: its answers can't be relied on.", SPEC.label);
+    Err(EngineFailure::new(Cause::EngineError, message)
+        .with_hint("This machine's name servers don't pass on what Spamhaus says. Use others, a DQS key, or Spamhaus (HTTP)."))
+}
+
+/// The name to ask for (the address backwards, the key if there is one, the zone), and the zone alone, which may be told.
+fn name(cx: &EngineContext, ip: IpAddr) -> Result<(String, &str), EngineFailure> {
     let host = cx.api_url.host.ascii();
     let key = cx.api_key.expose();
     if key.is_empty() {
-        return Ok(format!("{}.{host}", backwards(ip)));
+        return Ok((format!("{}.{host}", backwards(ip)), host));
     }
     let zone = if host == PUBLIC_ZONE { KEYED_ZONE } else { host };
     if key.len() > 63 || !key.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -106,7 +116,7 @@ fn name(cx: &EngineContext, ip: IpAddr) -> Result<String, EngineFailure> {
             key_rejected(&SPEC).with_hint("A DQS key is made of letters and digits only: paste it alone, without the zone.")
         );
     }
-    Ok(format!("{}.{key}.{zone}", backwards(ip)))
+    Ok((format!("{}.{key}.{zone}", backwards(ip)), zone))
 }
 
 fn backwards(ip: IpAddr) -> String {
@@ -157,11 +167,18 @@ mod tests {
     use super::*;
     use crate::script::{context, indicator};
 
-    async fn outcome(key: &str, asked: &str, addresses: &str, ip: &str) -> Result<Verdict, Cause> {
-        let (mut cx, script) = context(&SPEC, &[(asked, 0, addresses)]);
+    /// What is always listed, asked for without a key and with one.
+    const KNOWN: &str = "DNS 2.0.0.127.zen.spamhaus.org";
+    const KEYED: &str = "DNS 2.0.0.127.abc123.zen.dq.spamhaus.net";
+
+    async fn outcome(key: &str, ip: &str, steps: &[(&str, u16, &str)]) -> Result<Verdict, Cause> {
+        let (mut cx, script) = context(&SPEC, steps);
         cx.api_key = Secret::new(key);
         let outcome = SpamhausDns.look_up(&cx, &indicator(IndicatorKind::Ip, ip), None).await;
         script.is_over();
+        // The traffic log is told the zone alone: neither the key nor who was asked about.
+        let zone = if key.is_empty() { PUBLIC_ZONE } else { KEYED_ZONE };
+        assert_eq!(*script.zones.lock().unwrap(), vec![zone; steps.len()]);
         outcome.map(|f| f.verdict).map_err(|f| f.cause)
     }
 
@@ -169,7 +186,6 @@ mod tests {
     async fn answers_are_lists_and_errors() {
         let asked = "DNS 7.2.0.192.zen.spamhaus.org";
         for (addresses, expected) in [
-            ("", Ok(Verdict::Clean)),
             ("127.0.0.2 127.0.0.9", Ok(Verdict::Malicious)),
             ("127.0.0.11", Ok(Verdict::Clean)),
             ("127.0.0.77", Ok(Verdict::Suspicious)),
@@ -179,14 +195,30 @@ mod tests {
             ("127.0.0.2 127.255.255.254", Err(Cause::EngineError)),
             ("198.51.100.9", Err(Cause::BadAnswer)),
         ] {
-            assert_eq!(outcome("", asked, addresses, "192.0.2.7").await, expected, "{addresses}");
+            assert_eq!(outcome("", "192.0.2.7", &[(asked, 0, addresses)]).await, expected, "{addresses}");
+        }
+    }
+
+    #[tokio::test]
+    async fn not_listed_is_believed_only_of_a_zone_that_lists_something() {
+        let (open, keyed) = ("DNS 7.2.0.192.zen.spamhaus.org", "DNS 7.2.0.192.abc123.zen.dq.spamhaus.net");
+        for (key, asked, known, addresses, expected) in [
+            ("", open, KNOWN, "127.0.0.2 127.0.0.4", Ok(Verdict::Clean)),
+            ("", open, KNOWN, "", Err(Cause::EngineError)),
+            ("", open, KNOWN, "127.255.255.254", Err(Cause::EngineError)),
+            ("", open, KNOWN, "198.51.100.9", Err(Cause::BadAnswer)),
+            ("abc123", keyed, KEYED, "127.0.0.2", Ok(Verdict::Clean)),
+            ("abc123", keyed, KEYED, "", Err(Cause::KeyRejected)),
+        ] {
+            let steps = [(asked, 0, ""), (known, 0, addresses)];
+            assert_eq!(outcome(key, "192.0.2.7", &steps).await, expected, "{key} {addresses}");
         }
     }
 
     #[tokio::test]
     async fn with_a_key_another_zone_is_asked() {
         let asked = "DNS 7.2.0.192.abc123.zen.dq.spamhaus.net";
-        assert_eq!(outcome("abc123", asked, "127.0.0.4", "192.0.2.7").await, Ok(Verdict::Malicious));
+        assert_eq!(outcome("abc123", "192.0.2.7", &[(asked, 0, "127.0.0.4")]).await, Ok(Verdict::Malicious));
         let (mut cx, _) = context(&SPEC, &[]);
         cx.api_key = Secret::new("abc.zen.dq.spamhaus.net");
         let failure = SpamhausDns.look_up(&cx, &indicator(IndicatorKind::Ip, "192.0.2.7"), None).await.unwrap_err();
@@ -197,8 +229,9 @@ mod tests {
     #[tokio::test]
     async fn ipv6_is_turned_round_digit_by_digit() {
         let asked = "DNS 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.zen.spamhaus.org";
-        assert_eq!(outcome("", asked, "", "2001:db8::1").await, Ok(Verdict::Clean));
-        assert_eq!(outcome("", "DNS 7.2.0.192.zen.spamhaus.org", "", "::ffff:192.0.2.7").await, Ok(Verdict::Clean));
+        assert_eq!(outcome("", "2001:db8::1", &[(asked, 0, "127.0.0.3")]).await, Ok(Verdict::Malicious));
+        let asked = "DNS 7.2.0.192.zen.spamhaus.org";
+        assert_eq!(outcome("", "::ffff:192.0.2.7", &[(asked, 0, "127.0.0.3")]).await, Ok(Verdict::Malicious));
     }
 
     #[tokio::test]
@@ -206,10 +239,10 @@ mod tests {
         for (key, addresses, expected) in [
             ("", "127.0.0.2 127.0.0.4 127.0.0.10", None),
             ("", "", Some(Cause::EngineError)),
-            ("abc", "", Some(Cause::KeyRejected)),
+            ("abc123", "", Some(Cause::KeyRejected)),
             ("", "127.255.255.254", Some(Cause::EngineError)),
         ] {
-            let asked = if key.is_empty() { "DNS 2.0.0.127.zen.spamhaus.org" } else { "DNS 2.0.0.127.abc.zen.dq.spamhaus.net" };
+            let asked = if key.is_empty() { KNOWN } else { KEYED };
             let (mut cx, _) = context(&SPEC, &[(asked, 0, addresses)]);
             cx.api_key = Secret::new(key);
             assert_eq!(SpamhausDns.check(&cx).await.err().map(|f| f.cause), expected, "{key} {addresses}");

@@ -2,7 +2,7 @@
 //!
 //! | What it says | Verdict |
 //! |---|---|
-//! | 404, without a body or with JSON | clean: not listed |
+//! | 404, without a body or with JSON | clean: not listed, once 127.0.0.2 is seen to be listed |
 //! | `resp` with 1002, 1003, 1004 to 1007, 1009, 1030 | malicious |
 //! | `resp` with 1010, 1011 only (policy list) | clean, and the evidence says so |
 //! | `resp` with any other code | suspicious |
@@ -11,8 +11,6 @@
 //!
 //! **Not confirmed**, though public clients do the same: the base address ([`SPEC`]); and that 127.0.0.2 is always listed
 //! ([`ALWAYS_LISTED`]).
-
-use std::net::IpAddr;
 
 use async_trait::async_trait;
 use gatehouse_domain::{Capabilities, Cause, EngineSpec, Indicator, KeyNeed, Secret};
@@ -57,14 +55,8 @@ impl Engine for SpamhausWqs {
 
     /// Asks for an address that is always listed.
     async fn check(&self, cx: &EngineContext) -> Result<String, EngineFailure> {
-        match codes(&ask(cx, ALWAYS_LISTED).await?)?.is_empty() {
-            false => Ok(accepted(&SPEC)),
-            true => Err(EngineFailure::new(
-                Cause::EngineError,
-                format!("{} does not list {ALWAYS_LISTED}, which is always listed: its answers can't be relied on.", SPEC.label),
-            )
-            .with_hint("Check the API URL in the integration's settings, its path too.")),
-        }
+        prove(cx).await?;
+        Ok(accepted(&SPEC))
     }
 
     async fn look_up(
@@ -73,17 +65,29 @@ impl Engine for SpamhausWqs {
         let Asked::Ip(ip) = asked(&SPEC, indicator)? else {
             return Err(cannot(&SPEC, "anything but IP addresses"));
         };
-        result(ip, &ask(cx, &ip.to_canonical().to_string()).await?)
+        let codes = ask(cx, &ip.to_canonical().to_string()).await?;
+        if codes.is_empty() {
+            // A wrong path is answered the same way.
+            prove(cx).await?;
+        }
+        Ok(finding(ip, codes))
     }
 }
 
-async fn ask(cx: &EngineContext, ip: &str) -> Result<OutAnswer, EngineFailure> {
+async fn ask(cx: &EngineContext, ip: &str) -> Result<Vec<u64>, EngineFailure> {
     let key = Secret::new(format!("Bearer {}", cx.api_key.expose()));
-    cx.send(with(cx.get(&format!("/ZEN/{ip}"))?, "authorization", key)).await
+    codes(&cx.send(with(cx.get(&format!("/ZEN/{ip}"))?, "authorization", key)).await?)
 }
 
-fn result(ip: IpAddr, answer: &OutAnswer) -> Result<Finding, EngineFailure> {
-    Ok(finding(ip, codes(answer)?))
+/// Makes sure that what is always listed is.
+async fn prove(cx: &EngineContext) -> Result<(), EngineFailure> {
+    if !ask(cx, ALWAYS_LISTED).await?.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("{} does not list {ALWAYS_LISTED}, which is always listed: its answers can't be relied on.", SPEC.label);
+    Err(EngineFailure::new(Cause::EngineError, message)
+        .with_hint("Check the API URL in the integration's settings, its path too."))
 }
 
 /// The codes as the last numbers of 127.0.0.x.
@@ -117,8 +121,6 @@ mod tests {
             (200, r#"{"resp": [1002, 1010], "status": 200}"#, Ok(Verdict::Malicious)),
             (200, r#"{"resp": [1010], "status": 200}"#, Ok(Verdict::Clean)),
             (200, r#"{"resp": [1077]}"#, Ok(Verdict::Suspicious)),
-            (404, r#"{"status": 404}"#, Ok(Verdict::Clean)),
-            (404, "", Ok(Verdict::Clean)),
             (404, "404 page not found", Err(Cause::BadAnswer)),
             (404, "<html>", Err(Cause::BadAnswer)),
             (200, r#"{"resp": []}"#, Err(Cause::BadAnswer)),
@@ -132,6 +134,25 @@ mod tests {
             let (outcome, script) = ask(&SpamhausWqs, IndicatorKind::Ip, "192.0.2.7", &[(ASKED, status, body)]).await;
             assert_eq!(outcome.map(|f| f.verdict).map_err(|f| f.cause), expected, "{status} {body}");
             assert_eq!(script.header(0, "authorization"), Some(format!("Bearer {KEY}")));
+        }
+    }
+
+    #[tokio::test]
+    async fn not_listed_is_believed_only_of_a_service_that_lists_something() {
+        for (status, body, expected) in [
+            (200, r#"{"resp": [1002]}"#, Ok(Verdict::Clean)),
+            (404, "", Err(Cause::EngineError)),
+            (404, "{}", Err(Cause::EngineError)),
+            (404, "404 page not found", Err(Cause::BadAnswer)),
+            (401, "", Err(Cause::KeyRejected)),
+            (200, "{}", Err(Cause::BadAnswer)),
+        ] {
+            for first in ["", r#"{"status": 404}"#] {
+                let steps = [(ASKED, 404, first), ("GET /lookup/v1/ZEN/127.0.0.2", status, body)];
+                let (outcome, script) = ask(&SpamhausWqs, IndicatorKind::Ip, "192.0.2.7", &steps).await;
+                assert_eq!(outcome.map(|f| f.verdict).map_err(|f| f.cause), expected, "{status} {body}");
+                assert_eq!(script.header(1, "authorization"), Some(format!("Bearer {KEY}")));
+            }
         }
     }
 

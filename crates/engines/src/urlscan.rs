@@ -47,7 +47,7 @@ pub const SPEC: EngineSpec = EngineSpec {
 };
 
 /// A result lists every request of the page.
-const MAX_RESULT: usize = 32 * 1024 * 1024;
+const MAX_RESULT: usize = 8 * 1024 * 1024;
 
 /// See the module.
 pub struct UrlScan;
@@ -172,6 +172,7 @@ mod tests {
         let sent: serde_json::Value = serde_json::from_str(&script.body(0)).unwrap();
         assert_eq!(sent, json!({"url": "http://a.test/\"x", "visibility": "private"}));
         assert!((0..steps.len()).all(|n| script.header(n, "api-key").as_deref() == Some(KEY)));
+        assert!(script.requests.lock().unwrap().iter().all(|request| request.max_answer <= 8 << 20));
         outcome
     }
 

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     headers::{is_invisible, shown},
-    indicator::{host_part, keep, looks_like_host, normalise, refang},
+    indicator::{Unfit, host_part, keep, looks_like_host, normalise, refang},
 };
 
 /// Links kept of one part, before those that are the same fall together.
@@ -31,8 +31,10 @@ pub(crate) struct Found {
     pub text: String,
     /// Images of the mail itself that are shown: Content-IDs.
     pub cids: Vec<String>,
-    /// Some links were left out.
+    /// Some links were left out: there are too many.
     pub cut: bool,
+    /// Some links were left out: they are too long.
+    pub too_long: bool,
 }
 
 /// Reads an HTML part.
@@ -75,6 +77,7 @@ struct Sink {
     fragments: Vec<String>,
     cids: Vec<String>,
     cut: bool,
+    too_long: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Sink {
             CallbackEvent::AttributeName { name } => self.attribute = wanted(&self.tag, name),
             CallbackEvent::AttributeValue { value } => match self.attribute.take() {
                 // Of two the first counts, as in browsers.
-                Some(Wanted::Link) if self.href.is_none() => self.href = Some(attribute(value)),
+                Some(Wanted::Link) if self.href.is_none() => self.href = Some(self.address(value)),
                 Some(Wanted::Picture) => self.picture(value),
                 _ => {}
             },
@@ -105,6 +108,15 @@ impl Sink {
             CallbackEvent::Comment { value } => self.comment(value),
             CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => {}
         }
+    }
+
+    fn address(&mut self, value: &[u8]) -> String {
+        if value.len() <= MAX_ATTRIBUTE {
+            return String::from_utf8_lossy(value).into_owned();
+        }
+        self.too_long |= begins_link(value);
+        // What is cut is a link no more: it must not be taken for one.
+        String::new()
     }
 
     fn picture(&mut self, value: &[u8]) {
@@ -203,13 +215,18 @@ impl Sink {
 
     /// Addresses are put together last: a `<base>` counts for the links before it too.
     fn finish(self) -> Found {
-        let Self { raw, base, text, cids, cut, .. } = self;
-        let links = raw.into_iter().filter_map(|(href, shows)| {
-            let url = resolve(&href, base.as_ref())?;
-            let lie = shows.and_then(|text| lie(&text, &url));
-            Some((url, lie))
+        let Self { raw, base, text, cids, cut, mut too_long, .. } = self;
+        let links = raw.into_iter().filter_map(|(href, shows)| match resolve(&href, base.as_ref()) {
+            Ok(url) => {
+                let lie = shows.and_then(|text| lie(&text, &url));
+                Some((url, lie))
+            }
+            Err(why) => {
+                too_long |= why == Unfit::TooLong;
+                None
+            }
         });
-        Found { links: links.collect(), text, cids, cut }
+        Found { links: links.collect(), text, cids, cut, too_long }
     }
 }
 
@@ -244,24 +261,28 @@ fn is_inline(tag: &[u8]) -> bool {
     )
 }
 
-fn attribute(value: &[u8]) -> String {
-    // What is cut is a link no more: it must not be taken for one.
-    if value.len() > MAX_ATTRIBUTE { String::new() } else { String::from_utf8_lossy(value).into_owned() }
+/// Whether something long begins as a link does; `data:` URLs, scripts and mail addresses do not.
+fn begins_link(value: &[u8]) -> bool {
+    let start = String::from_utf8_lossy(&value[..value.len().min(1000)]);
+    match Url::parse(&start) {
+        Ok(url) => matches!(url.scheme(), "http" | "https"),
+        Err(_) => !start.trim_start().starts_with('#'),
+    }
 }
 
-fn resolve(href: &str, base: Option<&Url>) -> Option<String> {
+fn resolve(href: &str, base: Option<&Url>) -> Result<String, Unfit> {
     let href = href.trim();
     match Url::parse(href) {
         Ok(url) => keep(url),
-        Err(url::ParseError::RelativeUrlWithoutBase) if href.is_empty() || href.starts_with('#') => None,
+        Err(url::ParseError::RelativeUrlWithoutBase) if href.is_empty() || href.starts_with('#') => Err(Unfit::NoLink),
         Err(url::ParseError::RelativeUrlWithoutBase) => match base {
-            Some(base) => keep(base.join(href).ok()?),
+            Some(base) => keep(base.join(href).map_err(|_| Unfit::NoLink)?),
             // Without a base, mail programs take these two for addresses all the same.
             None if href.starts_with("//") => normalise(&format!("https:{href}")),
             None if href.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www.")) => normalise(&format!("http://{href}")),
-            None => None,
+            None => Err(Unfit::NoLink),
         },
-        Err(_) => None,
+        Err(_) => Err(Unfit::NoLink),
     }
 }
 
@@ -334,6 +355,25 @@ mod tests {
             links(r#"<a href="x">1</a><base href="https://b.example/d/"><base href="https://no.example/"><a href="../y">2</a>"#),
             ["https://b.example/d/x", "https://b.example/y"]
         );
+    }
+
+    #[test]
+    fn links_that_are_too_long_are_told_of() {
+        let long = |length: usize| "x".repeat(length);
+        for (start, length, told) in [
+            ("https://a.example/", 8000, false),
+            ("https://a.example/", 9000, true),
+            ("https://a.example/", 20_000, true),
+            ("//a.example/", 9000, true),
+            ("//a.example/", 20_000, true),
+            ("data:text/html,", 20_000, false),
+            ("mailto:a@a.example?body=", 20_000, false),
+            ("#", 20_000, false),
+        ] {
+            let found = read(&format!("<a href='{start}{}'>x</a>", long(length)));
+            assert_eq!(found.too_long, told, "{start} {length}");
+        }
+        assert!(!read(&format!("<img src='https://a.example/{}'>", long(20_000))).too_long);
     }
 
     #[test]

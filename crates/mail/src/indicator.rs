@@ -9,7 +9,16 @@ use gatehouse_domain::analysis::{Indicator, IndicatorKind};
 use url::{Host, Url};
 
 /// Longer ones are nothing that a person pastes or an engine takes.
-const MAX_URL: usize = 8192;
+pub(crate) const MAX_URL: usize = 8192;
+
+/// Why an address is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// It is none that is fetched over HTTP.
+    NoLink,
+    /// It is one, of more than [`MAX_URL`] characters.
+    TooLong,
+}
 
 /// What a pasted text is: a URL, an IP address or the hash of a file, normalised.
 ///
@@ -116,10 +125,10 @@ fn url_of(text: &str) -> Result<Indicator, String> {
             if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
                 return Err(format!("Only http:// and https:// addresses can be looked at, not {scheme}://."));
             }
-            normalise(text)
+            normalise(text).ok()
         }
         _ if text.contains('@') => return Err("An e-mail address can't be looked at. ".to_string() + WRONG),
-        _ => normalise(&format!("http://{text}")).filter(|_| looks_like_host(host_part(text))),
+        _ => normalise(&format!("http://{text}")).ok().filter(|_| looks_like_host(host_part(text))),
     };
     let value = value.ok_or_else(|| WRONG.to_string())?;
     Ok(Indicator { kind: IndicatorKind::Url, value, note: None })
@@ -156,20 +165,22 @@ pub(crate) fn looks_like_host(text: &str) -> bool {
 }
 
 /// As browsers read it, without the fragment, which no server sees. Only what is fetched over HTTP and names a host.
-pub(crate) fn normalise(text: &str) -> Option<String> {
-    keep(Url::parse(text).ok()?)
+pub(crate) fn normalise(text: &str) -> Result<String, Unfit> {
+    keep(Url::parse(text).map_err(|_| Unfit::NoLink)?)
 }
 
-pub(crate) fn keep(mut url: Url) -> Option<String> {
-    if !matches!(url.scheme(), "http" | "https") || url.as_str().len() > MAX_URL {
-        return None;
+pub(crate) fn keep(mut url: Url) -> Result<String, Unfit> {
+    let names_host = match url.host() {
+        Some(Host::Domain(name)) => !name.trim_matches('.').is_empty(),
+        Some(_) => true,
+        None => false,
+    };
+    if !names_host || !matches!(url.scheme(), "http" | "https") {
+        return Err(Unfit::NoLink);
     }
-    match url.host()? {
-        Host::Domain(name) if name.trim_matches('.').is_empty() => return None,
-        _ => {}
-    }
+    // It is not sent, so its length must not hide the rest.
     url.set_fragment(None);
-    Some(url.into())
+    if url.as_str().len() > MAX_URL { Err(Unfit::TooLong) } else { Ok(url.into()) }
 }
 
 /// What people and mail gateways make unclickable, made whole again: `hxxp`, `[.]`, `(dot)`, `[:]//`.

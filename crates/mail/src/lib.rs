@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use gatehouse_domain::analysis::{Indicator, IndicatorKind, LyingLink, MailSummary};
 use sha2::{Digest as _, Sha256};
 
+use indicator::Unfit;
 pub use indicator::{hash, indicator, ip, url};
 
 /// A larger mail is refused.
@@ -41,6 +42,8 @@ const MAX_PARTS: usize = 2000;
 const MAX_LIES: usize = 100;
 /// Notes in one summary.
 const MAX_NOTES: usize = 30;
+/// The note for links that are left out.
+const TOO_LONG: &str = "A link is too long to be looked at.";
 
 /// A reported e-mail, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub struct Reported {
     pub summary: MailSummary,
     /// What engines can be asked about: the sender, then URLs in the order of the mail, then files.
     pub indicators: Vec<Indicator>,
-    /// The attachments; each has an indicator with the same SHA-256.
+    /// The attachments, each once; each has an indicator with the same SHA-256 for each of its extensions.
     pub files: Vec<ReportedFile>,
 }
 
@@ -170,7 +173,14 @@ impl Collector {
     }
 
     fn text(&mut self, text: &str, place: &str) {
-        links::in_text(text, |url| self.url(url, place));
+        links::in_text(text, |url| match url {
+            Ok(url) => self.url(url, place),
+            Err(Unfit::TooLong) => {
+                self.note(TOO_LONG);
+                true
+            }
+            Err(Unfit::NoLink) => true,
+        });
     }
 
     fn html(&mut self, html: &str, place: &str) {
@@ -183,6 +193,9 @@ impl Collector {
         }
         if found.cut {
             self.note("An HTML part has more links than could be looked at.");
+        }
+        if found.too_long {
+            self.note(TOO_LONG);
         }
         if self.cids.len() < 10_000 {
             self.cids.extend(found.cids);
@@ -219,9 +232,12 @@ impl Collector {
         let mut indicators = std::mem::take(&mut self.senders);
         indicators.append(&mut self.urls);
         let mut files: Vec<ReportedFile> = Vec::new();
+        let mut listed = HashSet::new();
         for file in std::mem::take(&mut self.files) {
             let is_shown = file.cid.is_some_and(|cid| self.cids.contains(&cid));
-            if is_shown || files.iter().any(|other| other.sha256 == file.sha256) {
+            // What is excluded by one extension must be asked about under another, and the other way round.
+            let extension = file.name.as_deref().map_or(file.ending.into(), extension);
+            if is_shown || !listed.insert((file.sha256.clone(), extension)) {
                 continue;
             }
             let name = file.name.unwrap_or_else(|| {
@@ -235,10 +251,17 @@ impl Collector {
                 ));
             }
             indicators.push(Indicator { kind: IndicatorKind::File, value: file.sha256.clone(), note: Some(name.clone()) });
-            files.push(ReportedFile { name, sha256: file.sha256, bytes: file.bytes });
+            if files.iter().all(|other| other.sha256 != file.sha256) {
+                files.push(ReportedFile { name, sha256: file.sha256, bytes: file.bytes });
+            }
         }
         Reported { summary: self.summary, indicators, files }
     }
+}
+
+/// What a name ends with as exclusions see it: all of `tar.gz`.
+fn extension(name: &str) -> String {
+    name.split_once('.').map_or(String::new(), |(_, extension)| extension.to_lowercase())
 }
 
 /// For a name that has to be made up.

@@ -2,14 +2,13 @@
 
 use linkify::{LinkFinder, LinkKind};
 
-use crate::indicator::{host_part, looks_like_host, normalise, refang};
+use crate::indicator::{MAX_URL, Unfit, host_part, looks_like_host, normalise, refang};
 
-/// Links to addresses in brackets that are looked at in one text, and how long they may be.
+/// Links to addresses in brackets that are looked at in one text.
 const MAX_BRACKETED: usize = 500;
-const MAX_LENGTH: usize = 4096;
 
-/// Calls `found` with each URL in a text, normalised, until it returns false.
-pub(crate) fn in_text(text: &str, mut found: impl FnMut(String) -> bool) {
+/// Calls `found` with each URL in a text, normalised (or why it is not looked at), until it returns false.
+pub(crate) fn in_text(text: &str, mut found: impl FnMut(Result<String, Unfit>) -> bool) {
     let text = spelled_out(text);
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]);
@@ -17,9 +16,7 @@ pub(crate) fn in_text(text: &str, mut found: impl FnMut(String) -> bool) {
         let link = link.as_str();
         // `xhttp://…` and the like: the address begins where its scheme does.
         let Some(start) = link.find("HTTP") else { continue };
-        if let Some(url) = normalise(&link[start..])
-            && !found(url)
-        {
+        if !found(normalise(&link[start..])) {
             return;
         }
     }
@@ -31,12 +28,13 @@ pub(crate) fn in_text(text: &str, mut found: impl FnMut(String) -> bool) {
     });
     for (scheme, rest) in bracketed.take(MAX_BRACKETED) {
         let is_end = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | ')' | '|');
-        let end =
-            rest.char_indices().take(MAX_LENGTH).find(|(_, c)| is_end(*c)).map_or(rest.len().min(MAX_LENGTH), |(end, _)| end);
-        let link = rest.get(..end).unwrap_or_default().trim_end_matches(['.', ',', ';']);
-        if let Some(url) = normalise(&format!("{scheme}{link}"))
-            && !found(url)
-        {
+        let end = rest.char_indices().take(MAX_URL).find(|(_, c)| is_end(*c)).map(|(end, _)| end);
+        // What is cut is a link no more.
+        let link = match end.or((rest.len() <= MAX_URL).then_some(rest.len())) {
+            Some(end) => normalise(&format!("{scheme}{}", rest[..end].trim_end_matches(['.', ',', ';']))),
+            None => Err(Unfit::TooLong),
+        };
+        if !found(link) {
             return;
         }
     }
@@ -128,10 +126,29 @@ mod tests {
         ] {
             let mut found = Vec::new();
             in_text(text, |url| {
-                found.push(url);
+                found.extend(url);
                 true
             });
             assert_eq!(found, links, "{text}");
+        }
+    }
+
+    #[test]
+    fn links_that_are_too_long_are_told_from_none() {
+        let filling = "a".repeat(9000);
+        for (text, expected) in [
+            (format!("http://example.com/{filling}"), Err(Unfit::TooLong)),
+            (format!("http://[2001:db8::1]/{filling} x"), Err(Unfit::TooLong)),
+            (format!("http://[2001:db8::1]/{}", &filling[..5000]), Ok(format!("http://[2001:db8::1]/{}", &filling[..5000]))),
+            (format!("http://example.com/#{filling}"), Ok("http://example.com/".into())),
+        ] {
+            let mut found = Vec::new();
+            in_text(&text, |url| {
+                found.push(url);
+                true
+            });
+            found.retain(|url| *url != Err(Unfit::NoLink));
+            assert_eq!(found, [expected]);
         }
     }
 }

@@ -246,8 +246,9 @@ fn leaf(part: &Part, body: &[u8], level: usize, in_signed: bool, found: &mut Col
                 found.file(part.name.clone(), &part.kind, None, bytes);
             }
         }
-        // What mail servers say about deliveries; no person would look at what is in them.
-        "message/delivery-status" | "message/disposition-notification" | "message/feedback-report" | "text/rfc822-headers" => {}
+        // What mail servers say about deliveries; no person would look at what is in them. What is offered as a file is one.
+        "message/delivery-status" | "message/disposition-notification" | "message/feedback-report" | "text/rfc822-headers"
+            if part.name.is_none() && !part.is_attachment => {}
         kind if kind.starts_with("multipart/") => {
             found.note("A multipart section has no parts that could be told apart: it was read as text.");
             text(part, body, level, found);
@@ -265,7 +266,7 @@ fn leaf(part: &Part, body: &[u8], level: usize, in_signed: bool, found: &mut Col
         }
         kind => {
             let bytes = decode(part, body, found);
-            if in_signed && is_signature(&bytes) {
+            if in_signed && part.name.as_deref().is_none_or(names_signature) && is_signature(&bytes) {
                 return;
             }
             // Some programs attach mails as files of no kind.
@@ -334,6 +335,12 @@ fn meta_charset(bytes: &[u8]) -> Option<String> {
         .collect();
     // What is read as bytes can't be in one of these, whatever it says; browsers think so too.
     Some(name).filter(|name| !name.is_empty() && !name.starts_with("utf-16"))
+}
+
+/// Whether a file of this name opens as a signature, and as nothing else.
+fn names_signature(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".asc", ".sig", ".p7s"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// The signature of a signed mail is no attachment; what only calls itself one is.

@@ -1,6 +1,7 @@
-//! The traffic log: every attempt becomes one record, written before its answer is given.
+//! The traffic log: every attempt becomes one record, written before its answer is given, or soon, as the asker wants it.
 //!
-//! Records are committed in groups: while one group is being written, the next one gathers. An attempt that is cancelled
+//! Records are committed in groups: while one group is being written, the next one gathers; as long as nobody waits for them, for a
+//! moment longer. An attempt that is cancelled
 //! writes its record too, on the way out.
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
 };
 
 use gatehouse_domain::{Cause, Consumer, Route, Timestamp, TrafficView};
-use gatehouse_platform::{Asker, CompanyId, ports::TrafficStore};
+use gatehouse_platform::{Asker, CompanyId, door::Recorded, ports::TrafficStore};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -18,13 +19,16 @@ use uuid::Uuid;
 
 /// The most records that are written at once.
 const GROUP: usize = 512;
+/// How long records that nobody waits for gather.
+const GATHER: Duration = Duration::from_millis(50);
 /// A request is not held up longer than this by a database that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Entry {
-    company: CompanyId,
-    record: TrafficView,
-    written: oneshot::Sender<()>,
+    /// None: somebody only waits for those before.
+    record: Option<(CompanyId, TrafficView)>,
+    /// Told when it is written.
+    waiting: Option<oneshot::Sender<()>>,
 }
 
 /// Writes records.
@@ -45,8 +49,18 @@ impl TrafficLog {
             queue: self.queue(),
             begun: Instant::now(),
             company: asker.company,
+            recorded: asker.recorded,
             record: Some(Unfinished { consumer: asker.consumer.clone(), method: method.to_string(), host, route, bytes_out }),
             bytes_in: 0,
+        }
+    }
+
+    /// Returns when everything that was queued before is written.
+    pub(crate) async fn settle(&self) {
+        let (written, acknowledged) = oneshot::channel();
+        let asked = self.queue().send(Entry { record: None, waiting: Some(written) });
+        if asked.is_ok() && tokio::time::timeout(PATIENCE, acknowledged).await.is_err() {
+            tracing::error!("traffic is not recorded in time: the database does not answer");
         }
     }
 
@@ -67,15 +81,26 @@ impl TrafficLog {
 
 /// Writes what comes, in groups, until nobody can send any more.
 async fn write(store: Arc<dyn TrafficStore>, mut queue: mpsc::UnboundedReceiver<Entry>) {
-    let mut group = Vec::with_capacity(GROUP);
+    let mut group: Vec<Entry> = Vec::with_capacity(GROUP);
     while queue.recv_many(&mut group, GROUP).await > 0 {
-        let (records, waiting): (Vec<_>, Vec<_>) =
-            group.drain(..).map(|entry| ((entry.company, entry.record), entry.written)).unzip();
-        if let Err(error) = store.record_traffic(&records).await {
+        let gathered = tokio::time::sleep(GATHER);
+        tokio::pin!(gathered);
+        while group.len() < GROUP && group.iter().all(|entry| entry.waiting.is_none()) {
+            let room = GROUP - group.len();
+            tokio::select! {
+                more = queue.recv_many(&mut group, room) => if more == 0 { break },
+                () = &mut gathered => break,
+            }
+        }
+        let (records, waiting): (Vec<_>, Vec<_>) = group.drain(..).map(|entry| (entry.record, entry.waiting)).unzip();
+        let records: Vec<_> = records.into_iter().flatten().collect();
+        if !records.is_empty()
+            && let Err(error) = store.record_traffic(&records).await
+        {
             // The traffic itself has happened; failing it now would help nobody.
             tracing::error!(%error, records = records.len(), "traffic could not be recorded");
         }
-        for written in waiting {
+        for written in waiting.into_iter().flatten() {
             let _ = written.send(());
         }
     }
@@ -94,22 +119,23 @@ pub(crate) struct Attempt {
     queue: mpsc::UnboundedSender<Entry>,
     begun: Instant,
     company: CompanyId,
+    recorded: Recorded,
     record: Option<Unfinished>,
     /// Bytes of the answer's body, so far.
     pub(crate) bytes_in: u64,
 }
 
 impl Attempt {
-    /// Writes the record; returns when it is written.
+    /// Writes the record; returns when it is written, or at once, as the asker wants it.
     pub(crate) async fn finish(mut self, status: Option<u16>, cause: Option<Cause>) {
-        if let Some(written) = self.send(status, cause)
+        if let Some(written) = self.send(status, cause, self.recorded == Recorded::BeforeAnswer)
             && tokio::time::timeout(PATIENCE, written).await.is_err()
         {
             tracing::error!("traffic is not recorded in time: the database does not answer");
         }
     }
 
-    fn send(&mut self, status: Option<u16>, cause: Option<Cause>) -> Option<oneshot::Receiver<()>> {
+    fn send(&mut self, status: Option<u16>, cause: Option<Cause>, wait: bool) -> Option<oneshot::Receiver<()>> {
         let Unfinished { consumer, method, host, route, bytes_out } = self.record.take()?;
         let record = TrafficView {
             id: Uuid::now_v7().to_string(),
@@ -124,19 +150,24 @@ impl Attempt {
             ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             cause,
         };
-        let (written, acknowledged) = oneshot::channel();
-        if self.queue.send(Entry { company: self.company, record, written }).is_err() {
+        let (waiting, acknowledged) = if wait {
+            let (written, acknowledged) = oneshot::channel();
+            (Some(written), Some(acknowledged))
+        } else {
+            (None, None)
+        };
+        if self.queue.send(Entry { record: Some((self.company, record)), waiting }).is_err() {
             tracing::error!("traffic could not be recorded: the writer has ended");
             return None;
         }
-        Some(acknowledged)
+        acknowledged
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         // Whoever asked has given up waiting.
-        let _ = self.send(None, Some(Cause::EngineTimeout));
+        let _ = self.send(None, Some(Cause::EngineTimeout), false);
     }
 }
 

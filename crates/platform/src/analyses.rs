@@ -11,11 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
 use gatehouse_domain::{
     AnalysisQuery, AnalysisResult, AnalysisStatus, AnalysisView, AppError, Bypass, Cause, Evidence, HostName, Indicator,
     IndicatorKind, IntegrationRef, IntegrationStatus, IntegrationValues, MailSummary, Page, Port, ResultStatus, Subject,
-    SubjectKind, TestTarget, overall,
+    SubjectKind, TestTarget, Verdict, overall,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -25,7 +26,8 @@ use tokio::{
 };
 
 use crate::{
-    Actor, AnalysisId, CompanyId, EngineFailure, FileContent, IntegrationId, Platform,
+    Actor, AnalysisId, Choice, CompanyId, EngineFailure, FileContent, IntegrationId, Platform,
+    engine::{CurrentChoice, Place},
     platform::{now, store_error},
     ports::{AnalysisRecord, AnalysisState, IntegrationRecord, KeptFinding, Lease},
 };
@@ -169,8 +171,9 @@ impl Platform {
             .map_err(store_error)?;
         let id = record.id;
         if is_running {
-            let files = files.into_iter().collect();
-            let run = Run::new(self.clone(), actor.company, id, lease, results, Files::Known(files));
+            // They are in the store: nobody knows how long the engines take.
+            drop(files);
+            let run = Run::new(self.clone(), actor.company, id, lease, results);
             let task = tokio::spawn(run.work());
             if !wait.is_zero() {
                 // Whether it came to its end or not is read below.
@@ -210,9 +213,16 @@ impl Platform {
         let found = self.analyses.take_unattended(now(), &lease, 20).await.map_err(store_error)?;
         let count = found.len();
         for (company, id) in found {
-            let (record, results) = self.analyses.analysis(company, id).await.map_err(store_error)?;
+            let (record, results) = match self.analyses.analysis(company, id).await {
+                Ok(found) => found,
+                // One that can't be read must not keep the others from going on.
+                Err(error) => {
+                    tracing::error!(analysis = %id, %error, "an analysis that was cut off can't be read");
+                    continue;
+                }
+            };
             tracing::info!(analysis = %record.id, "going on with an analysis that was cut off");
-            let run = Run::new(self.clone(), company, id, lease.clone(), results, Files::Stored);
+            let run = Run::new(self.clone(), company, id, lease.clone(), results);
             tokio::spawn(run.work());
         }
         Ok(count)
@@ -248,14 +258,6 @@ impl Platform {
     }
 }
 
-/// Where the files of an analysis are.
-enum Files {
-    /// Here: it was just begun.
-    Known(HashMap<String, FileContent>),
-    /// In the store: it was cut off and is gone on with.
-    Stored,
-}
-
 /// An analysis that somebody works on.
 struct Run {
     platform: Platform,
@@ -263,16 +265,13 @@ struct Run {
     id: AnalysisId,
     lease: Lease,
     results: Vec<AnalysisResult>,
-    files: Arc<Files>,
     settings: Arc<Settings>,
 }
 
 impl Run {
-    fn new(
-        platform: Platform, company: CompanyId, id: AnalysisId, lease: Lease, results: Vec<AnalysisResult>, files: Files,
-    ) -> Self {
+    fn new(platform: Platform, company: CompanyId, id: AnalysisId, lease: Lease, results: Vec<AnalysisResult>) -> Self {
         let settings = Arc::new(Settings { platform: platform.clone(), company, read: tokio::sync::Mutex::new(None) });
-        Self { platform, company, id, lease, results, files: Arc::new(files), settings }
+        Self { platform, company, id, lease, results, settings }
     }
 
     /// Asks all that have not answered, at once, and writes what they say as it comes.
@@ -291,7 +290,6 @@ impl Run {
                 analysis: self.id,
                 at: u32::try_from(at).unwrap_or(u32::MAX),
                 result: result.clone(),
-                files: self.files.clone(),
                 settings: self.settings.clone(),
                 news: news.clone(),
             };
@@ -305,7 +303,8 @@ impl Run {
                 next = incoming.recv() => next,
                 _ = renew.tick() => {
                     if !self.write(&[]).await {
-                        break;
+                        // Somebody else works on it by now, or will when the lease is over.
+                        return;
                     }
                     continue;
                 }
@@ -358,6 +357,10 @@ impl Run {
 
     /// Writes what is new, and that somebody works on it. False when somebody else does by now.
     async fn write(&mut self, changes: &[(u32, AnalysisResult)]) -> bool {
+        // A result that can be seen has its requests in the traffic log.
+        if !changes.is_empty() {
+            self.platform.door.settle().await;
+        }
         let state = state_of(&self.results);
         for attempt in 0u32.. {
             self.lease.until = now() + LEASE;
@@ -409,20 +412,21 @@ struct LookUp {
     analysis: AnalysisId,
     at: u32,
     result: AnalysisResult,
-    files: Arc<Files>,
     settings: Arc<Settings>,
     news: mpsc::Sender<(u32, AnalysisResult)>,
 }
 
 impl LookUp {
     async fn in_turn(mut self, turn: Arc<Semaphore>) {
-        // Neither is ever closed.
-        let (Ok(_turn), Ok(_place)) = (turn.acquire().await, self.platform.look_ups.clone().acquire_owned().await) else {
-            return;
-        };
+        // It is never closed.
+        let Ok(_turn) = turn.acquire().await else { return };
+        let place = Arc::new(Place::take(self.platform.look_ups.clone()).await);
         let begun = Instant::now();
         self.result.status = ResultStatus::Running;
-        let asked = self.ask().await;
+        self.result.evidence.clear();
+        // Shown when there is time for it: what is quick is done before anybody could look.
+        let _ = self.news.try_send((self.at, self.result.clone()));
+        let asked = self.ask(place).await;
         if let Err(failure) = asked {
             fail(&mut self.result, failure.cause, failure.message);
         }
@@ -436,7 +440,7 @@ impl LookUp {
         let _ = self.news.send((self.at, self.result.clone())).await;
     }
 
-    async fn ask(&mut self) -> Result<(), EngineFailure> {
+    async fn ask(&mut self, place: Arc<Place>) -> Result<(), EngineFailure> {
         let ours = |error: AppError| EngineFailure::new(Cause::EngineError, error.to_string());
         let record = self.settings.of(&self.result.integration.id).await.map_err(ours)?;
         let Some(record) = record.filter(|record| record.values.status == IntegrationStatus::Active) else {
@@ -472,7 +476,8 @@ impl LookUp {
         // What an engine says while it waits is shown as it comes; nobody waits for that.
         let said = Arc::new(Mutex::new(self.result.clone()));
         let (news, at) = (self.news.clone(), self.at);
-        let cx = cx.on_progress(move |what| {
+        let current = Arc::new(Current { settings: self.settings.clone(), id: self.result.integration.id.clone() });
+        let cx = cx.following(current).in_place(place).on_progress(move |what| {
             let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
             said.progress = Some(what.to_string());
             let _ = news.try_send((at, said.clone()));
@@ -480,9 +485,16 @@ impl LookUp {
         // An engine that hangs in its own code is an answer too.
         let outcome = timeout(limit + Duration::from_secs(5), engine.look_up(&cx, &sent, file.as_ref())).await;
         self.result.route = cx.seen().route;
-        let finding = outcome.map_err(|_| {
+        let outcome = outcome.map_err(|_| {
             EngineFailure::new(Cause::EngineTimeout, "There was no result in the time that the integration allows.")
-        })??;
+        })?;
+        // An engine that wants the file and did not get it has not looked: that is no verdict, and something is missing.
+        let unseen = spec.uploads && sent.kind == IndicatorKind::File && file.is_none();
+        let finding = match outcome {
+            Ok(finding) if unseen && finding.verdict == Verdict::Unknown => return Err(too_large()),
+            Err(failure) if unseen && failure.cause == Cause::Excluded => return Err(too_large()),
+            outcome => outcome?,
+        };
         self.result.verdict = Some(finding.verdict);
         if record.values.cache_hours > 0 {
             let kept = KeptFinding { verdict: finding.verdict, evidence: finding.evidence.clone(), link: finding.link.clone() };
@@ -497,11 +509,35 @@ impl LookUp {
     }
 
     async fn file(&self, indicator: &Indicator) -> Result<Option<FileContent>, AppError> {
-        match &*self.files {
-            Files::Known(files) => Ok(files.get(&indicator.value).cloned()),
-            Files::Stored => {
-                self.platform.analyses.analysis_file(self.company, self.analysis, &indicator.value).await.map_err(store_error)
+        self.platform.analyses.analysis_file(self.company, self.analysis, &indicator.value).await.map_err(store_error)
+    }
+}
+
+fn too_large() -> EngineFailure {
+    EngineFailure::new(
+        Cause::TooLarge,
+        format!(
+            "The service does not know this file, and files of more than {} MiB are not given to it: it was not looked at.",
+            MAX_FILE >> 20
+        ),
+    )
+}
+
+/// The integration's proxy choice at the time of each request.
+struct Current {
+    settings: Arc<Settings>,
+    id: String,
+}
+
+#[async_trait]
+impl CurrentChoice for Current {
+    async fn choice(&self) -> Result<Choice, EngineFailure> {
+        let failure = |error: AppError| EngineFailure::new(Cause::EngineError, error.to_string());
+        match self.settings.of(&self.id).await.map_err(failure)? {
+            Some(record) if record.values.status == IntegrationStatus::Active => {
+                self.settings.platform.choice(&record.values.proxy).map_err(failure)
             }
+            _ => Err(EngineFailure::new(Cause::Excluded, "The integration was deactivated or deleted while it was asked.")),
         }
     }
 }
@@ -588,15 +624,22 @@ fn excluded(values: &IntegrationValues, indicator: &Indicator) -> Option<String>
     let exclusions = &values.exclusions;
     match indicator.kind {
         IndicatorKind::Url => {
-            let (host, port, url) = place_of(&indicator.value)?;
+            let compared = place_of(&indicator.value).and_then(|(host, port, url)| Some((host?, port, url)));
+            let Some((host, port, url)) = compared else {
+                // What can't be compared must not slip through.
+                let any = !exclusions.urls.is_empty() || !exclusions.ips.is_empty();
+                return any.then(|| {
+                    "The host of this URL can't be compared with the integration's exclusions: nothing was sent.".into()
+                });
+            };
             exclusions
                 .urls
                 .iter()
-                .find(|entry| excludes_url(entry, host.as_ref(), port, &url))
+                .find(|entry| excludes_url(entry, &host, port, &url))
                 .map(|entry| format!("The integration excludes this URL ({entry}): nothing was sent."))
                 .or_else(|| {
                     // A URL to an address that is excluded leads to it all the same.
-                    let address = host.as_ref()?.address()?;
+                    let address = host.address()?;
                     excluding_net(&exclusions.ips, address)
                         .map(|entry| format!("The integration excludes this address ({entry}): nothing was sent."))
                 })
@@ -629,17 +672,38 @@ fn place_of(url: &str) -> Option<(Option<HostName>, Port, String)> {
     Some((HostName::parse(host).ok(), port.or_else(|| Port::try_from(own).ok())?, url.to_string()))
 }
 
-fn excludes_url(entry: &str, host: Option<&HostName>, port: Port, url: &str) -> bool {
+fn excludes_url(entry: &str, host: &HostName, port: Port, url: &str) -> bool {
     if entry.contains("://") {
         // The beginning of a URL: compared as both are written in full.
-        let (Ok(entry), Ok(url)) = (TestTarget::parse(entry), TestTarget::parse(&without_user(url))) else { return false };
+        let (Ok(entry), Ok(url)) = (TestTarget::parse(entry), TestTarget::parse(&without_user(url))) else { return true };
         return entry.tls == url.tls
             && entry.host == url.host
             && entry.port == url.port
-            && url.path.starts_with(entry.path.as_str());
+            && unescaped(&url.path).starts_with(&unescaped(&entry.path));
     }
-    let Ok(rules) = Bypass::parse([entry]) else { return false };
-    host.is_some_and(|host| rules.matching(host, port).is_some())
+    Bypass::parse([entry]).is_ok_and(|rules| rules.matching(host, port).is_some())
+}
+
+/// A path with the escapes undone that mean nothing (RFC 3986, section 2.3): letters, digits and `-._~` need none.
+fn unescaped(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok()).map(char::from);
+        match code.filter(|c| c.is_ascii_alphanumeric() || "-._~".contains(*c)) {
+            Some(c) => {
+                plain.push(c);
+                rest = &rest[at + 3..];
+            }
+            None => {
+                plain.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// User and password before the host say nothing about where a URL leads.
@@ -749,6 +813,9 @@ mod tests {
             (IndicatorKind::Url, "https://corp.example.evil.example/", None, false),
             (IndicatorKind::Url, "https://portal.example/hr/x?y", None, true),
             (IndicatorKind::Url, "https://portal.example/h", None, false),
+            (IndicatorKind::Url, "https://portal.example/%68r/x", None, true),
+            (IndicatorKind::Url, "https://x-.corp.example/secret", None, true),
+            (IndicatorKind::Url, "https://-!.other.example/", None, true),
             (IndicatorKind::Url, "http://10.1.2.3/x", None, true),
             (IndicatorKind::Url, "http://[::ffff:10.1.2.3]/x", None, true),
             (IndicatorKind::Ip, "192.0.2.7", None, true),

@@ -1,18 +1,19 @@
 //! Scheduled checks: integrations and proxy settings are tested by themselves, changes of health are written down and told.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use chrono::TimeDelta;
 use futures::{StreamExt as _, stream};
 use gatehouse_domain::{
     AppError, Cause, ChecksForm, ChecksView, Consumer, Health, HealthChange, IntegrationStatus, LastTest, ProxyChoice,
-    ProxyQuery, Secret, TestTarget, WebhookMessage,
+    ProxyQuery, Secret, TestTarget, WebhookMessage, integration::origin,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
     Actor, Asker, Choice, CompanyId, OutRequest, Platform, ProxyId, Retry,
+    door::Recorded,
     platform::{now, store_error},
     ports::{ChecksRecord, IntegrationRecord, ProxyRecord, StoreError, TestSubject},
 };
@@ -41,7 +42,13 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn checks(&self, actor: &Actor) -> Result<ChecksView, AppError> {
-        self.checks.checks(actor.company).await.map(view).map_err(store_error)
+        let mut view = self.checks.checks(actor.company).await.map(view).map_err(store_error)?;
+        if actor.may_change().is_err() {
+            // Such addresses are often secrets: whoever knows one may send to it.
+            view.webhook_url =
+                view.webhook_url.and_then(|url| TestTarget::parse(&url).ok()).map(|url| format!("{}/…", origin(&url)));
+        }
+        Ok(view)
     }
 
     /// Changes that. The first round is at once.
@@ -93,9 +100,15 @@ impl Platform {
     /// Tests everything of the companies whose time has come. Each is taken by one process only.
     pub(crate) async fn run_due_checks(&self) -> Result<(), AppError> {
         for company in self.checks.take_due_checks(now(), 10).await.map_err(store_error)? {
+            // The round before is not over yet: two at a time would only be slower.
+            if !self.rounds.lock().unwrap_or_else(PoisonError::into_inner).insert(company) {
+                continue;
+            }
             let platform = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = platform.run_checks(company).await {
+                let done = platform.run_checks(company).await;
+                platform.rounds.lock().unwrap_or_else(PoisonError::into_inner).remove(&company);
+                if let Err(error) = done {
                     tracing::warn!(%company, %error, "a round of checks could not be made");
                 }
             });
@@ -120,6 +133,12 @@ impl Platform {
 
     async fn check_one_integration(&self, company: CompanyId, record: IntegrationRecord) {
         let checked = async {
+            // A round may take minutes: what was changed meanwhile counts.
+            let record = match self.integrations.integration(company, record.id).await {
+                Ok(record) if record.values.status == IntegrationStatus::Active => record,
+                Ok(_) | Err(StoreError::NotFound) => return Ok(()),
+                Err(error) => return Err(store_error(error)),
+            };
             let secrets = self.open_secrets(company, &record)?;
             let report = self.check_engine(company, Some(record.id), &record.values, secrets).await?;
             self.keep_integration_test(company, &record, &report).await
@@ -178,6 +197,7 @@ impl Platform {
             consumer: Consumer { kind: "webhook".into(), id: "webhook".into(), name: "Webhook of health checks".into() },
             choice: settings.webhook_choice,
             ca_pem: None,
+            recorded: Recorded::BeforeAnswer,
         };
         let word = change.from.map_or("not tested", Health::label).to_lowercase();
         let text = format!("{} was {word} and is {} now. {}", change.name, change.to.label().to_lowercase(), change.message);

@@ -33,6 +33,17 @@ pub struct Asker {
     pub choice: Choice,
     /// Trusted besides the system's certificates (and the proxy setting's), for the target.
     pub ca_pem: Option<CaPem>,
+    /// When what was sent stands in the traffic log.
+    pub recorded: Recorded,
+}
+
+/// When a request's record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Before its answer is given.
+    BeforeAnswer,
+    /// Soon, together with others: much cheaper where there are many. Whoever shows a result first calls [`Door::settle`].
+    Soon,
 }
 
 /// What may be done again when it fails.
@@ -113,12 +124,17 @@ pub trait Door: Send + Sync {
     /// Why there is no answer. An answer with an error status is an answer.
     async fn send(&self, asker: &Asker, request: OutRequest) -> Result<OutAnswer, OutError>;
 
+    /// Returns when everything that was sent before is recorded.
+    async fn settle(&self);
+
     /// Asks this machine's name servers for the IPv4 addresses of a name, and records it. No proxy carries DNS: the answer's
-    /// route is direct whatever was chosen. No address there is the empty list.
+    /// route is direct whatever was chosen. No address there is the empty list. What is recorded is `zone`: the part of the name
+    /// that holds neither a key nor what is asked about.
     ///
     /// # Errors
     /// [`Cause::TargetTimeout`], [`Cause::TargetUnreachable`].
-    async fn look_up(&self, asker: &Asker, name: &str, timeout: Duration) -> Result<(Vec<Ipv4Addr>, Route), OutError>;
+    async fn look_up(&self, asker: &Asker, name: &str, zone: &str, timeout: Duration)
+    -> Result<(Vec<Ipv4Addr>, Route), OutError>;
 
     /// Which way a request to this target would take now. Opens no connection.
     ///

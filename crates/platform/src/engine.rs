@@ -14,7 +14,9 @@ use std::{
 use async_trait::async_trait;
 use gatehouse_domain::{Cause, EngineSpec, Evidence, Indicator, Route, Secret, StageResult, TestTarget, Verdict};
 
-use crate::door::{Asker, OutAnswer, OutError, OutRequest, Retry, SharedDoor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::door::{Asker, Choice, OutAnswer, OutError, OutRequest, Retry, SharedDoor};
 
 /// What an engine found out about an indicator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +120,40 @@ pub struct EngineContext {
     trace: bool,
     seen: Arc<Mutex<Seen>>,
     progress: Arc<dyn Fn(&str) + Send + Sync>,
+    current: Option<Arc<dyn CurrentChoice>>,
+    place: Option<Arc<Place>>,
+}
+
+/// The proxy choice as it is now: a look-up may wait for a sandbox for minutes, and what is changed meanwhile holds for its next request.
+#[async_trait]
+pub trait CurrentChoice: Send + Sync {
+    /// The choice.
+    ///
+    /// # Errors
+    /// When nothing may be sent any more: the integration was deactivated or deleted.
+    async fn choice(&self) -> Result<Choice, EngineFailure>;
+}
+
+/// A place among the look-ups of this process, given back while a look-up only waits.
+pub struct Place {
+    all: Arc<Semaphore>,
+    held: tokio::sync::Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Place {
+    /// Waits for a place.
+    pub async fn take(all: Arc<Semaphore>) -> Self {
+        // It is never closed.
+        let held = all.clone().acquire_owned().await.ok();
+        Self { all, held: tokio::sync::Mutex::new(held) }
+    }
+
+    async fn without(&self, pause: Duration) {
+        let mut held = self.held.lock().await;
+        drop(held.take());
+        tokio::time::sleep(pause).await;
+        *held = self.all.clone().acquire_owned().await.ok();
+    }
 }
 
 /// What the requests of one look-up told.
@@ -150,7 +186,31 @@ impl EngineContext {
             trace,
             seen: Arc::default(),
             progress: Arc::new(|_| {}),
+            current: None,
+            place: None,
         }
+    }
+
+    /// Asks for the proxy choice anew before every request.
+    #[must_use]
+    pub fn following(mut self, current: Arc<dyn CurrentChoice>) -> Self {
+        self.current = Some(current);
+        self
+    }
+
+    /// Gives this place back while the engine pauses.
+    #[must_use]
+    pub fn in_place(mut self, place: Arc<Place>) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    async fn asker(&self) -> Result<Asker, EngineFailure> {
+        let mut asker = self.asker.clone();
+        if let Some(current) = &self.current {
+            asker.choice = current.choice().await?;
+        }
+        Ok(asker)
     }
 
     /// Tells `listener` what the engine is doing.
@@ -241,7 +301,7 @@ impl EngineContext {
         if request.timeout.is_zero() {
             return Err(EngineFailure::new(Cause::EngineTimeout, "There was no result in the time that the integration allows."));
         }
-        let outcome = self.door.send(&self.asker, request).await;
+        let outcome = self.door.send(&self.asker().await?, request).await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(answer) => {
@@ -266,8 +326,8 @@ impl EngineContext {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub async fn look_up(&self, name: &str) -> Result<Vec<Ipv4Addr>, EngineFailure> {
-        let outcome = self.door.look_up(&self.asker, name, self.remaining()).await;
+    pub async fn look_up(&self, name: &str, zone: &str) -> Result<Vec<Ipv4Addr>, EngineFailure> {
+        let outcome = self.door.look_up(&self.asker().await?, name, zone, self.remaining()).await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok((addresses, route)) => {
@@ -295,7 +355,10 @@ impl EngineContext {
                 "Allow more time in the integration's settings, or ask again later: the service may have finished by then.",
             ));
         }
-        tokio::time::sleep(pause).await;
+        match &self.place {
+            Some(place) => place.without(pause).await,
+            None => tokio::time::sleep(pause).await,
+        }
         Ok(())
     }
 }

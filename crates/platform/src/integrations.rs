@@ -11,6 +11,7 @@ use gatehouse_domain::{
 use crate::{
     Actor, Asker, Choice, CompanyId, EngineContext, IntegrationId, Platform, ProxyId, Sealed,
     checks::Changed,
+    door::Recorded,
     engine::Seen,
     platform::{internal, key_error, now, store_error},
     ports::{IntegrationRecord, IntegrationWrite, StoreError},
@@ -306,9 +307,9 @@ impl Platform {
             route: report.route.clone(),
         };
         let health = health_after(record.last_test.as_ref(), &result);
-        match self.integrations.record_integration_test(company, record.id, &result, health).await {
+        match self.integrations.record_integration_test(company, record.id, record.version, &result, health).await {
             Ok(()) => {}
-            // Deleted while it was tested.
+            // Deleted or changed while it was tested: what was found out is no word about what it is now.
             Err(StoreError::NotFound) => return Ok(()),
             Err(error) => return Err(store_error(error)),
         }
@@ -368,7 +369,10 @@ impl Platform {
             return Err(errors.into());
         }
         if let Choice::Setting(id) = self.choice(&values.proxy)? {
-            self.proxies.proxy(actor.company, id).await.map_err(|_| no_such_proxy())?;
+            match self.proxies.proxy(actor.company, id).await {
+                Err(StoreError::NotFound) => return Err(no_such_proxy()),
+                other => drop(other.map_err(store_error)?),
+            }
         }
         let slot = self.take_slot(actor.company, u64::from(values.timeout_s.min(TEST_SECONDS))).await?;
         let report = self.check_engine(actor.company, record.map(|record| record.id), &values, secrets).await;
@@ -425,6 +429,8 @@ impl Platform {
             },
             choice: self.choice(&values.proxy)?,
             ca_pem: values.ca_pem.clone(),
+            // An analysis settles all its requests before it writes what they led to.
+            recorded: if trace { Recorded::BeforeAnswer } else { Recorded::Soon },
         };
         let mut cx = EngineContext::new(self.door.clone(), asker, values.api_url.clone(), timeout, trace);
         cx.api_key = secrets.api_key;
@@ -441,7 +447,7 @@ impl Platform {
         })
     }
 
-    fn choice(&self, choice: &ProxyChoice) -> Result<Choice, AppError> {
+    pub(crate) fn choice(&self, choice: &ProxyChoice) -> Result<Choice, AppError> {
         match choice {
             ProxyChoice::Default => Ok(Choice::Default),
             ProxyChoice::None => Ok(Choice::None),

@@ -1,12 +1,15 @@
 //! The one value that screens, API and command line hold.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
 
 use gatehouse_domain::{AppError, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    Catalogue, Config, KeyRing,
+    Catalogue, CompanyId, Config, KeyRing,
     door::SharedDoor,
     keys::KeyError,
     ports::{
@@ -30,6 +33,8 @@ pub struct Platform {
     pub(crate) engines: Catalogue,
     /// Look-ups at a time in this process: memory and sockets are bounded, whatever is asked.
     pub(crate) look_ups: Arc<tokio::sync::Semaphore>,
+    /// Companies whose round of checks this process is making.
+    pub(crate) rounds: Arc<Mutex<HashSet<CompanyId>>>,
     pub(crate) keys: KeyRing,
     pub(crate) config: Arc<Config>,
 }
@@ -62,6 +67,7 @@ impl Platform {
             door: network.door,
             engines,
             keys,
+            rounds: Arc::default(),
             look_ups: Arc::new(tokio::sync::Semaphore::new(config.look_up_limit)),
             config: Arc::new(config),
         }

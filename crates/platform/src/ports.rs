@@ -433,9 +433,12 @@ pub trait IntegrationStore: Send + Sync {
     /// [`StoreError::NotFound`], [`StoreError::Changed`].
     async fn delete_integration(&self, company: CompanyId, id: IntegrationId, version: Option<u64>) -> StoreResult<()>;
 
-    /// Keeps the result of a test, and how the integration is by it, if it still is there. Does not change its version.
+    /// Keeps the result of a test of this version, and how the integration is by it. Does not change its version.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is not there any more, or has another version by now.
     async fn record_integration_test(
-        &self, company: CompanyId, id: IntegrationId, result: &IntegrationTest, health: Health,
+        &self, company: CompanyId, id: IntegrationId, version: u64, result: &IntegrationTest, health: Health,
     ) -> StoreResult<()>;
 }
 
@@ -560,7 +563,8 @@ pub trait TrafficStore: Send + Sync {
     /// Sums of five minutes each by proxy and cause, from `from` on (inclusive) up to `to` (exclusive), in the order of time.
     async fn traffic_sums(&self, company: CompanyId, from: Timestamp, to: Timestamp) -> StoreResult<Vec<TrafficSum>>;
 
-    /// Deletes records older than `before`, and the oldest beyond `keep` of each company; sums older than `sums_before`.
+    /// Deletes records older than `before`, and the oldest beyond `keep` of each company; sums older than `sums_before`; and of
+    /// changes of health what [`ChecksStore`] keeps no longer.
     async fn trim_traffic(&self, before: Timestamp, keep: u64, sums_before: Timestamp) -> StoreResult<()>;
 }
 

@@ -232,9 +232,9 @@ impl IntegrationStore for Store {
     }
 
     async fn record_integration_test(
-        &self, company: CompanyId, id: IntegrationId, result: &IntegrationTest, health: Health,
+        &self, company: CompanyId, id: IntegrationId, version: u64, result: &IntegrationTest, health: Health,
     ) -> StoreResult<()> {
-        self.record_integration_test(company, id, result, health).await
+        self.record_integration_test(company, id, version, result, health).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Health checks: how often everything is tested by itself, who is told of changes, and what changed.
 
-use gatehouse_domain::{ChecksView, HealthChange, ProxyQuery, ProxyView, WebhookMessage, checks::INTERVALS};
+use gatehouse_domain::{ChecksView, HealthChange, WebhookMessage, checks::INTERVALS};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -13,6 +13,7 @@ use crate::{
     error::ApiError,
     outcome::FormOutcome,
     page::{answer_with_status, may_change, use_outcome},
+    pages::incident_responder::integrations::{proxy_label, proxy_options},
 };
 
 const PAGE: &str = "/company/settings/checks";
@@ -46,32 +47,30 @@ pub fn ChecksPage() -> impl IntoView {
 struct Shown {
     checks: ChecksView,
     changes: Vec<HealthChange>,
-    proxies: Vec<ProxyView>,
+    /// Value and text of each way that the webhook can be told.
+    ways: Vec<(String, String)>,
 }
 
 async fn load() -> Result<Shown, ApiError> {
     let (platform, actor) = signed_in()?;
-    let all = ProxyQuery { limit: ProxyQuery::MAX_LIMIT, ..ProxyQuery::default() };
-    Ok(Shown {
-        checks: platform.checks(&actor).await?,
-        changes: platform.health_changes(&actor).await?,
-        proxies: platform.list_proxies(&actor, &all).await?.items,
-    })
+    let checks = platform.checks(&actor).await?;
+    let mut ways = proxy_options(&platform, &actor).await?;
+    let chosen = checks.webhook_proxy.to_field();
+    // Else the browser would show, and send, another one.
+    if ways.iter().all(|(value, _)| value != chosen) {
+        ways.push((chosen.to_string(), proxy_label(&checks.webhook_proxy, None)));
+    }
+    Ok(Shown { checks, ways, changes: platform.health_changes(&actor).await? })
 }
 
 #[component]
 fn Found(found: Shown, outcome: FormOutcome, may_change: bool) -> impl IntoView {
-    let Shown { checks, changes, proxies } = found;
+    let Shown { checks, ways, changes } = found;
     let failure = outcome.error.as_ref().filter(|error| error.fields().is_empty());
     let failure = failure.map(|error| view! { <Banner kind=Kind::Error title=error.to_string()/> });
     let error = |name: &str| Signal::stored(field_error(outcome.error.as_ref(), name));
     let signal = |name: &str, stored: String| RwSignal::new(initial_value(&outcome, name, &stored));
     let intervals = INTERVALS.iter().map(|minutes| (minutes.to_string(), interval(*minutes))).collect();
-    let default = proxies.iter().find(|proxy| proxy.is_default);
-    let default =
-        default.map_or_else(|| "Default Proxy (none set: direct)".to_string(), |proxy| format!("Default Proxy ({})", proxy.name));
-    let mut ways = vec![("default".to_string(), default), ("none".to_string(), "No Proxy".to_string())];
-    ways.extend(proxies.iter().map(|proxy| (proxy.id.clone(), proxy.name.clone())));
     let next = checks.next_at.map(|at| view! { <p class="subtle text-sm">"Next round: " <Age at/></p> });
     let message = checks.last_message.clone().map(|message| view! { <LastMessage message/> });
     let chosen = checks.webhook_proxy.to_field().to_string();

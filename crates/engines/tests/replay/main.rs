@@ -80,6 +80,7 @@ impl Place {
             consumer: Consumer { kind: "integration".into(), id: number.to_string(), name: spec.label.into() },
             choice: Choice::Default,
             ca_pem: Some(self.authority.clone()),
+            recorded: gatehouse_platform::door::Recorded::BeforeAnswer,
         };
         let api_url = TestTarget::parse(&format!("https://{}:{}{}", self.host(number), self.replay.port, row.base)).unwrap();
         let short = row.steps.iter().any(|step| step.answer == Answer::Nothing);
@@ -251,8 +252,9 @@ async fn a_broken_proxy_is_no_verdict_and_nothing_arrives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_never_finishes_is_a_timeout() {
     // The first steps of a look-up that waits; then the same state again and again.
-    let waits = |kind: &str| {
-        let mut row = table::rows().into_iter().find(|row| row.kind == kind && row.steps.len() > 2).unwrap();
+    let waits = |(kind, by_hash): (&str, bool)| {
+        let is_it = |row: &Row| row.kind == kind && row.steps.len() > 2 && (row.about == About::Hash) == by_hash;
+        let mut row = table::rows().into_iter().find(is_it).unwrap();
         let pending = row.steps.iter().position(|step| {
             matches!(step.answer, Answer::Says(_, body) if ["not finished", "running", ": false}", "255"].iter().any(|p| body.contains(p)))
         });
@@ -262,23 +264,30 @@ async fn a_sandbox_that_never_finishes_is_a_timeout() {
         row.steps.extend(std::iter::repeat_n(state, 200));
         row
     };
-    let place = Place::new(["metadefender", "vmray", "urlscan", "anyrun"].map(waits).to_vec()).await;
+    let rows =
+        [("metadefender", false), ("metadefender", true), ("vmray", false), ("urlscan", false), ("anyrun", false)].map(waits);
+    let place = Place::new(rows.to_vec()).await;
     for (number, row) in place.rows.iter().enumerate() {
         let engine = catalogue().get(row.kind).unwrap();
         let mut cx = EngineContext::new(
             Arc::new(place.door.clone()),
             Asker {
                 company: place.store.company,
-                consumer: Consumer { kind: "integration".into(), id: row.kind.into(), name: row.kind.into() },
+                consumer: Consumer { kind: "integration".into(), id: number.to_string(), name: row.kind.into() },
                 choice: Choice::Default,
                 ca_pem: Some(place.authority.clone()),
+                recorded: gatehouse_platform::door::Recorded::BeforeAnswer,
             },
             place.context(number).api_url,
             SHORT,
             false,
         );
         cx.api_key = Secret::new(KEY);
-        let (kind, value) = if row.about == About::File { (IndicatorKind::File, HASH) } else { (IndicatorKind::Url, URL) };
+        let (kind, value) = match row.about {
+            About::File => (IndicatorKind::File, HASH),
+            About::Hash => (IndicatorKind::Hash, HASH),
+            _ => (IndicatorKind::Url, URL),
+        };
         let file = FileContent { name: FILE_NAME.into(), bytes: Arc::new(FILE.to_vec()) };
         let told = Arc::new(std::sync::Mutex::new(String::new()));
         let progress = told.clone();

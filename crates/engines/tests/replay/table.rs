@@ -213,7 +213,9 @@ fn spamhaus_wqs() -> Vec<Row> {
     let mut rows = vec![
         s.row(About::Ip, MALICIOUS, &[get(ip, 200, r#"{"resp": [1002, 1010]}"#)]),
         s.row(About::Ip, CLEAN, &[get(ip, 200, r#"{"resp": [1010]}"#)]),
-        s.row(About::Ip, CLEAN, &[get(ip, 404, r#"{"status": 404}"#)]),
+        s.row(About::Ip, CLEAN, &[get(ip, 404, r#"{"status": 404}"#), get(known, 200, r#"{"resp": [1002]}"#)]),
+        s.row(About::Ip, KEY_REJECTED, &[get(ip, 404, r#"{"status": 404}"#), get(known, 401, "{}")]),
+        s.row(About::Ip, Expect::Fails(Cause::EngineError), &[get(ip, 404, ""), get(known, 404, "")]),
         s.row(About::Ip6, MALICIOUS, &[get("GET /lookup/v1/ZEN/2001:db8::1", 200, r#"{"resp": [1003]}"#)]),
         s.row(About::Ip, Expect::Fails(Cause::BadAnswer), &[get(ip, 404, "404 page not found")]),
         s.row(About::Check, Expect::Passes, &[get(known, 200, r#"{"resp": [1002]}"#)]),
@@ -264,6 +266,15 @@ fn metadefender() -> Vec<Row> {
         s.row(About::Ip6, UNKNOWN, &[get("GET /v4/ip/2001:db8::1", 404, none)]),
         s.row(About::Hash, CLEAN, &[get(hash, 200, r#"{"scan_results": {"scan_all_result_i": 0}}"#)]),
         s.row(About::Hash, UNKNOWN, &[get(hash, 404, none)]),
+        s.row(
+            About::Hash,
+            CLEAN,
+            &[
+                get(hash, 200, running),
+                get(hash, 200, running),
+                get(hash, 200, r#"{"scan_results": {"scan_all_result_i": 0, "progress_percentage": 100}}"#),
+            ],
+        ),
         s.row(About::File, MALICIOUS, &[get(hash, 200, r#"{"scan_results": {"scan_all_result_i": 1}}"#)]),
         s.row(
             About::File,

@@ -16,6 +16,7 @@ use gatehouse_domain::{
 use gatehouse_outbound::{AddressPolicy, OutDoor};
 use gatehouse_platform::{
     Asker, Choice, CompanyId, Door as _, KeyRing, OutAnswer, OutError, OutRequest, ProxyId, Retry,
+    door::Recorded,
     ports::{ProxyRecord, ProxyStore, ProxyWrite, StoreError, StoreResult, TestSlot, TrafficStore},
     proxies::password_binding,
 };
@@ -202,7 +203,7 @@ impl House {
 
     pub fn asker(&self, choice: Choice) -> Asker {
         let consumer = Consumer { kind: "integration".into(), id: "i1".into(), name: "Example".into() };
-        Asker { company: self.company, consumer, choice, ca_pem: None }
+        Asker { company: self.company, consumer, choice, ca_pem: None, recorded: Recorded::BeforeAnswer }
     }
 
     pub async fn send(&self, choice: Choice, request: OutRequest) -> Result<OutAnswer, OutError> {

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use gatehouse_domain::Cause;
-use gatehouse_platform::{Choice, Door as _, OutRequest};
+use gatehouse_platform::{Asker, Choice, Door as _, OutRequest, door::Recorded};
 
 use crate::{
     ask::{http, was_logged},
@@ -79,7 +79,15 @@ async fn a_store_that_fails_does_not_fail_the_request() {
 async fn questions_to_name_servers_are_recorded_without_what_could_be_a_key() {
     let house = House::new();
     let asker = house.asker(Choice::Default);
-    let asked = house.door.look_up(&asker, "2.0.0.127.averysecretkey.zen.does-not-exist.invalid", Duration::from_secs(10)).await;
+    let asked = house
+        .door
+        .look_up(
+            &asker,
+            "2.0.0.127.averysecretkey.zen.does-not-exist.invalid",
+            "zen.Does-Not-Exist.invalid",
+            Duration::from_secs(10),
+        )
+        .await;
     // Without a network the name servers do not answer; with one there is no such name.
     match &asked {
         Ok((addresses, route)) => assert_eq!((addresses.len(), via(route).as_str()), (0, "no_proxy")),
@@ -105,4 +113,17 @@ async fn records_are_written_in_groups_and_before_the_answer_is_given() {
     assert_eq!(house.records().len(), 100);
     let commits = house.store.commits.load(Ordering::SeqCst);
     assert!(commits < 50, "{commits} commits");
+}
+
+#[tokio::test]
+async fn records_that_nobody_waits_for_are_there_when_it_is_settled() {
+    let target = Listener::keeps_alive(|_| Some(answer(200, "x"))).await;
+    let house = House::new();
+    house.store.slow.store(100, Ordering::SeqCst);
+    let asker = Asker { recorded: Recorded::Soon, ..house.asker(Choice::None) };
+    for _ in 0..20 {
+        house.door.send(&asker, get(format!("http://127.0.0.1:{}/", target.port))).await.unwrap();
+    }
+    house.door.settle().await;
+    assert_eq!(house.records().len(), 20);
 }

@@ -26,7 +26,6 @@ const SEARCHED: usize = 20_000;
 const CREATE: &str = "{
     IF !record::exists($company) { RETURN { outcome: 'not_found' } };
     CREATE ONLY $id CONTENT $content RETURN NONE;
-    INSERT INTO analysis_result $results RETURN NONE;
     INSERT INTO analysis_file $files RETURN NONE;
     RETURN { outcome: 'done' };
 }";
@@ -34,7 +33,7 @@ const CREATE: &str = "{
 const ONE: &str = "{
     LET $row = (SELECT * OMIT search FROM ONLY $id);
     IF $row = NONE { RETURN { outcome: 'not_found' } };
-    RETURN { outcome: 'done', row: $row, results: (SELECT VALUE data FROM $results ORDER BY id) };
+    RETURN { outcome: 'done', row: $row, results: (SELECT id, data FROM $results) };
 }";
 
 const FILE: &str = "SELECT name, bytes FROM ONLY $id";
@@ -72,7 +71,7 @@ impl Store {
         content.insert("email", email.as_ref().map(json).transpose()?);
         content.insert("total", i64::from(*total));
         content.insert("search", searched(subject, results));
-        let results = (0u32..).zip(results).map(|(place, result)| result_row(company, *id, place, result));
+        content.insert("plan", json(&results)?);
         // Two attachments may be the same file.
         let mut seen = HashSet::new();
         let files = files.iter().filter(|(sha256, _)| how_far.status == AnalysisStatus::Running && seen.insert(sha256.as_str()));
@@ -81,7 +80,6 @@ impl Store {
             company: company_record(company),
             id: analysis_record(company, *id),
             content: Value::Object(content),
-            results: results.collect::<StoreResult<Vec<_>>>()?,
             files: files,
         };
         outcome(self.connection.write(CREATE, vars).await?).map(drop)
@@ -92,10 +90,19 @@ impl Store {
     ) -> StoreResult<(AnalysisRecord, Vec<AnalysisResult>)> {
         let vars = vars! { id: analysis_record(company, id), results: below("analysis_result", key(company, id)) };
         let mut answer = outcome(self.connection.read(ONE, vars).await?)?;
-        let results: Vec<String> = answer.take("results")?;
-        let record = answer.row("row")?.map_or(Err(StoreError::NotFound), read)?;
+        let changed = answer.rows("results")?;
+        let mut row = answer.row("row")?.ok_or(StoreError::NotFound)?;
         let what = format!("a result of the analysis {id}");
-        Ok((record, results.iter().map(|data| of_json(&what, data)).collect::<StoreResult<_>>()?))
+        let mut results: Vec<AnalysisResult> = of_json(&what, &row.take::<String>("plan")?)?;
+        for mut change in changed {
+            let place = key_parts(change.take("id")?).and_then(|mut parts| i64::from_value(parts.pop()?).ok());
+            let result = of_json(&what, &change.take::<String>("data")?)?;
+            match place.and_then(|place| results.get_mut(usize::try_from(place).ok()?)) {
+                Some(planned) => *planned = result,
+                None => return Err(StoreError::Internal(format!("{what} stands in no place of its plan"))),
+            }
+        }
+        Ok((read(row)?, results))
     }
 
     pub(crate) async fn analysis_file(
@@ -142,7 +149,7 @@ impl Store {
         }
         // The index is named: otherwise a search for what runs would read every company's.
         let text = format!(
-            "SELECT * OMIT search FROM analysis WITH INDEX analysis_order WHERE company = $company{conditions}
+            "SELECT * OMIT search, plan FROM analysis WITH INDEX analysis_order WHERE company = $company{conditions}
             ORDER BY uuid {direction} LIMIT $limit"
         );
         let mut rows = Row::list(self.connection.read(&text, vars).await?)?;

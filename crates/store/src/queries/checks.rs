@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many changes of a company are kept.
-const KEPT: usize = 2000;
+pub(crate) const KEPT: usize = 2000;
 
 const ONE: &str = "SELECT * FROM ONLY $id";
 
@@ -37,8 +37,11 @@ const PUT: &str = "{
     } ELSE {
         DELETE $use RETURN NONE;
     };
+    -- Whoever takes a round meanwhile moves this moment: what stays the same keeps it.
+    LET $before = (SELECT every_minutes, next_at FROM ONLY $id FOR UPDATE);
+    LET $next = IF $before.every_minutes = $every_minutes AND $before.next_at != NONE { $before.next_at } ELSE { $next_at };
     UPSERT $id SET company = $company, every_minutes = $every_minutes, webhook_url = $webhook_url, webhook_proxy = $webhook_proxy,
-        webhook_proxy_setting = $setting, next_at = $next_at RETURN NONE;
+        webhook_proxy_setting = $setting, next_at = $next RETURN NONE;
     RETURN { outcome: 'done' };
 }";
 
@@ -81,6 +84,7 @@ impl Store {
         };
         // Nobody is told: then no proxy is used for it either.
         let told = record.webhook_url.is_some();
+        let is_setting = setting.is_some();
         let vars = vars! {
             id: checks_record(company),
             company: company_record(company),
@@ -90,7 +94,8 @@ impl Store {
             setting: setting.filter(|_| told),
             every_minutes: i64::from(record.every_minutes),
             webhook_url: record.webhook_url.clone(),
-            webhook_proxy: if told { choice } else { "default" },
+            // A setting is let go of when nobody is told; the other choices stay for when somebody is again.
+            webhook_proxy: if told || !is_setting { choice } else { "default" },
             next_at: record.next_at,
         };
         outcome(self.connection.write_proxies(PUT, vars).await?).map(drop)

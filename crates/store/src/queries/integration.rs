@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Store,
     connection::vars,
-    row::{Row, outcome},
+    row::{Row, decode, outcome},
 };
 
 /// What kind of consumer an integration is.
@@ -107,7 +107,7 @@ const DELETE: &str = "{
     RETURN { outcome: 'done' };
 }";
 
-const RECORD_TEST: &str = "UPDATE $id SET last_test = $result, health = $health WHERE company = $company RETURN NONE";
+const RECORD_TEST: &str = "RETURN array::len(UPDATE $id SET last_test = $result, health = $health WHERE company = $company AND version = $version RETURN VALUE id)";
 
 const RESEAL_KEY: &str =
     "UPDATE $id SET api_key = $new, api_key_key = $key WHERE company = $company AND api_key = $old RETURN NONE";
@@ -175,15 +175,19 @@ impl Store {
     }
 
     pub(crate) async fn record_integration_test(
-        &self, company: CompanyId, id: IntegrationId, result: &IntegrationTest, health: Health,
+        &self, company: CompanyId, id: IntegrationId, version: u64, result: &IntegrationTest, health: Health,
     ) -> StoreResult<()> {
         let vars = vars! {
             company: company_record(company),
             id: integration_record(id),
+            version: i64::try_from(version).unwrap_or(i64::MAX),
             result: json(result)?,
             health: health.as_str(),
         };
-        self.connection.write(RECORD_TEST, vars).await.map(drop)
+        match decode::<i64>(self.connection.write(RECORD_TEST, vars).await?)? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
     }
 
     /// Secrets that are not sealed under `current`.

@@ -194,6 +194,8 @@ impl Store {
             self.delete_all(BEYOND, vars! { range: below("traffic", all()), keep: keep }).await?;
             let old = up_to("traffic_sum", sums_before.into_value());
             self.delete_all(OLD, vars! { range: old }).await?;
+            let kept = i64::try_from(super::checks::KEPT).unwrap_or(i64::MAX);
+            self.delete_all(BEYOND, vars! { range: below("health_change", all()), keep: kept }).await?;
         }
         Ok(())
     }

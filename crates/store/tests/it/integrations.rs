@@ -176,7 +176,10 @@ async fn another_companys_integrations_are_not_there(bed: Arc<Bed>) {
     assert!(matches!(gone, Err(StoreError::Gone)), "{gone:?}");
     not_found(store.delete_integration(theirs, record.id, None).await);
     not_found(store.delete_integration(theirs, record.id, Some(1)).await);
-    store.record_integration_test(theirs, record.id, &test(true), Health::Healthy).await.expect("nothing there");
+    assert!(matches!(
+        store.record_integration_test(theirs, record.id, record.version, &test(true), Health::Healthy).await,
+        Err(StoreError::NotFound)
+    ));
     assert_eq!(store.integrations(theirs).await.expect("a list"), []);
     not_found(store.create_integration(CompanyId::new(), IntegrationId::new(), &new, now()).await);
     // Its default is not ours.
@@ -392,7 +395,7 @@ async fn the_last_test_is_kept(bed: Arc<Bed>) {
     let company = company(store).await;
     let record = integration(store, company, "a", Choice::None).await;
     let result = test(false);
-    store.record_integration_test(company, record.id, &result, Health::Degraded).await.expect("kept");
+    store.record_integration_test(company, record.id, record.version, &result, Health::Degraded).await.expect("kept");
     let tested = store.integration(company, record.id).await.expect("there");
     assert_eq!((tested.last_test.as_ref(), tested.health), (Some(&result), Some(Health::Degraded)));
     assert_eq!((tested.version, tested.updated_at), (1, record.updated_at));
@@ -400,6 +403,9 @@ async fn the_last_test_is_kept(bed: Arc<Bed>) {
         store.replace_integration(company, record.id, 1, &integration_write("a", Choice::None), now()).await.expect("replaced");
     assert_eq!(replaced.last_test, Some(result.clone()), "saving keeps it");
     store.delete_integration(company, record.id, None).await.expect("deleted");
-    store.record_integration_test(company, record.id, &result, Health::Down).await.expect("no error");
+    assert!(matches!(
+        store.record_integration_test(company, record.id, record.version, &result, Health::Down).await,
+        Err(StoreError::NotFound)
+    ));
     not_found(store.integration(company, record.id).await);
 }

@@ -97,7 +97,8 @@ fn first_error(error: Option<&AppError>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| field_error(error, name))
 }
 
-/// The form that starts an analysis. A region, so that its errors appear without the page being loaded anew.
+/// The form that starts an analysis. A region, so that its errors appear without the page being loaded anew; what is typed and
+/// chosen in it stays while the list is brought up to date.
 #[component]
 fn Ask(outcome: FormOutcome) -> impl IntoView {
     let error = outcome.error.as_ref();
@@ -116,7 +117,7 @@ fn Ask(outcome: FormOutcome) -> impl IntoView {
                 <h2 id="analyse-heading">"Analyse"</h2>
                 <p class="js-only subtle text-sm">"You can drop a file or a mail here."</p>
             </div>
-            <div id="analysis-form" data-region="">
+            <div id="analysis-form" data-region="" data-posted="">
                 {other.map(|title| view! { <div class="mb-4"><Banner kind=Kind::Error title/></div> })}
                 <form
                     method="post"

@@ -2,30 +2,24 @@
 
 use gatehouse_domain::{
     AppError, Capabilities, EngineOption, EngineSpec, FieldErrors, IntegrationForm, IntegrationStatus, IntegrationView, KeyNeed,
-    ProxyChoice, ProxyQuery, SecretInput, TestTarget, integration::origin,
+    ProxyChoice, SecretInput, TestTarget, integration::origin,
 };
 use gatehouse_platform::{Actor, Platform};
 use leptos::prelude::*;
 
 use super::{parts::proxy_label, values};
-use crate::components::{Checkbox, Field, Icon, IconName, SelectInput, TextArea, TextInput};
+use crate::{
+    components::{Checkbox, Field, Icon, IconName, SelectInput, TextArea, TextInput},
+    pages::company::proxies,
+};
 
 /// What stands under "More".
 const MORE: &[&str] =
     &["hide_url_parameters", "exclusions.urls", "exclusions.ips", "exclusions.extensions", "cache_hours", "timeout_s", "ca_pem"];
 
 /// The proxy choices with what each means now: value and text.
-pub(super) async fn proxy_options(platform: &Platform, actor: &Actor) -> Result<Vec<(String, String)>, AppError> {
-    let mut settings = Vec::new();
-    let mut query = ProxyQuery { limit: ProxyQuery::MAX_LIMIT, ..ProxyQuery::default() };
-    loop {
-        let page = platform.list_proxies(actor, &query).await?;
-        settings.extend(page.items);
-        if page.next.is_none() {
-            break;
-        }
-        query.cursor = page.next;
-    }
+pub(crate) async fn proxy_options(platform: &Platform, actor: &Actor) -> Result<Vec<(String, String)>, AppError> {
+    let settings = proxies::all(platform, actor).await?;
     let default = settings.iter().find(|setting| setting.is_default).map(|setting| setting.name.as_str());
     let mut options: Vec<_> = [ProxyChoice::Default, ProxyChoice::None]
         .iter()

@@ -14,7 +14,9 @@ pub(crate) mod values;
 
 pub use delete::IntegrationDeletePage;
 pub use edit::{IntegrationEditPage, IntegrationNewPage};
+pub(crate) use fields::proxy_options;
 pub use list::IntegrationListPage;
+pub(crate) use parts::proxy_label;
 
 use gatehouse_domain::IntegrationView;
 use leptos::prelude::*;

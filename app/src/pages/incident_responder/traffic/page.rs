@@ -1,6 +1,6 @@
 //! The traffic page: plots, failures, and one row for each request. What it shows stands in its URL.
 
-use gatehouse_domain::{Cause, CauseFilter, Page, ProxyQuery, ProxyView, Timestamp, TrafficQuery, TrafficSum, TrafficView};
+use gatehouse_domain::{Cause, CauseFilter, Page, ProxyView, Timestamp, TrafficQuery, TrafficSum, TrafficView};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -17,7 +17,10 @@ use crate::{
     context::signed_in,
     error::ApiError,
     page::{answer_with_status, use_path},
-    pages::incident_responder::analyses::{NotUnderstood, Paging, duration},
+    pages::{
+        company::proxies,
+        incident_responder::analyses::{NotUnderstood, Paging, duration},
+    },
 };
 
 /// `/incident-responder/traffic`.
@@ -80,8 +83,7 @@ async fn load(shown: &Shown, now: Timestamp) -> Result<Loaded, ApiError> {
     };
     let (from, to) = shown.span.range(now);
     let sums = platform.traffic_sums(&actor, from, to).await?;
-    let all = ProxyQuery { limit: ProxyQuery::MAX_LIMIT, ..ProxyQuery::default() };
-    let proxies = platform.list_proxies(&actor, &all).await?.items;
+    let proxies = proxies::all(&platform, &actor).await?;
     Ok(Loaded { page, sums, proxies })
 }
 
@@ -333,6 +335,24 @@ fn Answer(page: Result<Page<TrafficView>, ApiError>, shown: Shown, nothing_yet: 
         }
         .into_any();
     }
+    let next = page.next.map(|cursor| shown.next(&cursor));
+    if page.items.is_empty()
+        && let Some(older) = next
+    {
+        // A search that finds nothing for long is asked whether to go on.
+        let (first, text) = match shown.query.cursor {
+            None => (None, "The newest 20,000 requests hold no match. Older ones have not been looked at."),
+            Some(_) => (Some(shown.first()), "The next 20,000 requests hold no match. Older ones have not been looked at."),
+        };
+        return view! {
+            {live}
+            <EmptyState icon=IconName::Search title="Nothing found yet" text>
+                <LinkButton href=older>"Search older requests"</LinkButton>
+                {first.map(|href| view! { <LinkButton href>"First page"</LinkButton> })}
+            </EmptyState>
+        }
+        .into_any();
+    }
     if page.items.is_empty() {
         return view! {
             {live}
@@ -343,7 +363,6 @@ fn Answer(page: Result<Page<TrafficView>, ApiError>, shown: Shown, nothing_yet: 
         .into_any();
     }
     let first = shown.query.cursor.is_some().then(|| shown.first());
-    let next = page.next.map(|cursor| shown.next(&cursor));
     let rows = page.items.into_iter().map(|item| view! { <RequestRow item shown=shown.clone()/> }).collect_view();
     view! {
         {live}
