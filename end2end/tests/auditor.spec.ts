@@ -3,6 +3,7 @@ import { AxeBuilder } from "@axe-core/playwright";
 
 import { PASSWORD } from "../support/server";
 import { expect, open, signIn, state, test } from "./fixtures";
+import { ANALYSES, defaultProxy, INTEGRATIONS, virusTotal } from "./responder";
 import { LIST, name, NEW, newProxy, openMore, row, save, testConnection } from "./ui";
 
 const AUDITOR = "audrey@example.com";
@@ -47,4 +48,34 @@ test("an auditor sees the settings and can't change them", async ({ api, gatehou
   }
   expect(await api.named("Corp-EU")).toMatchObject({ is_default: false });
   expect(await api.named("Mine")).toBeUndefined();
+});
+
+test("an auditor sees what the Incident Responder does, and starts nothing", async ({ api, parts, gatehouse, anotherContext, js }) => {
+  await gatehouse.adminWith(PASSWORD, "create", "--email", AUDITOR, "--role", "auditor", "--password-stdin").catch((error: Error) => {
+    expect(error.message).toContain("already");
+  });
+  await defaultProxy(api, parts);
+  const { id } = await virusTotal(api, parts);
+  const analysis = await api.analyse({ url: "https://evil.example/audited" });
+  const page = await (await anotherContext({ storageState: state(await signIn(gatehouse.url, AUDITOR)) })).newPage();
+  const axe = async () => {
+    if (js) expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  };
+  await open(page, INTEGRATIONS);
+  await expect(page.getByRole("link", { name: "+ NEW integration" })).toHaveCount(0);
+  await expect(page.getByRole("button", { name: /VirusTotal/ })).toHaveCount(0);
+  await axe();
+  await open(page, `${INTEGRATIONS}/${id}`);
+  await expect(page.getByText("Your role allows looking at integrations, not changing or testing them.")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Test Connection" })).toHaveCount(0);
+  await axe();
+  await open(page, ANALYSES);
+  await expect(page.getByRole("button", { name: "Analyse", exact: true })).toHaveCount(0);
+  await open(page, `${ANALYSES}/${analysis.id}`);
+  await expect(page.getByTestId("verdict")).toContainText("Malicious");
+  await expect(page.getByRole("button", { name: "Analyse again" })).toHaveCount(0);
+  await axe();
+  await open(page, "/company/settings/checks");
+  await expect(save(page)).toHaveCount(0);
+  await axe();
 });

@@ -150,34 +150,34 @@ impl Inner {
         let host = request.url.authority();
         let bytes_out = request.body.len() as u64;
 
-        let way = match timeout_at(deadline, self.router.way(asker, &request.url)).await.unwrap_or(Err(NoRoute::NoAnswer)) {
-            Ok(way) => way,
-            Err(why) => {
-                let error = lost(&why);
-                self.log.begin(asker, request.method, host, None, bytes_out).finish(None, Some(error.cause)).await;
-                return Err(error);
-            }
-        };
-        let route = way.route();
-        let Some(trip) = self.trip(asker, &request, &way, deadline) else {
-            return Err(OutError {
-                cause: Cause::TargetUnreachable,
-                message: "The request can't be sent: its address or one of its fields holds what HTTP can't carry.".into(),
-                hint: Some("Check the address of the service and its key.".into()),
-                route: Some(route),
-                stages: Vec::new(),
-            });
-        };
-        let line = (!request.trace).then(|| Line {
-            company: asker.company,
-            consumer: (asker.consumer.kind.clone(), asker.consumer.id.clone()),
-            way: way.fingerprint(),
-            host: host.clone(),
-        });
-
         let (mut last, mut done) = (None, 0);
         loop {
             done += 1;
+            // Anew for each attempt: what was changed since the one before holds.
+            let way = match timeout_at(deadline, self.router.way(asker, &request.url)).await.unwrap_or(Err(NoRoute::NoAnswer)) {
+                Ok(way) => way,
+                Err(why) => {
+                    let error = lost(&why);
+                    self.log.begin(asker, request.method, host, None, bytes_out).finish(None, Some(error.cause)).await;
+                    return Err(error);
+                }
+            };
+            let route = way.route();
+            let Some(trip) = self.trip(asker, &request, &way, deadline) else {
+                return Err(OutError {
+                    cause: Cause::TargetUnreachable,
+                    message: "The request can't be sent: its address or one of its fields holds what HTTP can't carry.".into(),
+                    hint: Some("Check the address of the service and its key.".into()),
+                    route: Some(route),
+                    stages: Vec::new(),
+                });
+            };
+            let line = (!request.trace).then(|| Line {
+                company: asker.company,
+                consumer: (asker.consumer.kind.clone(), asker.consumer.id.clone()),
+                way: way.fingerprint(),
+                host: host.clone(),
+            });
             if let Some(line) = &line
                 && let Err(Failure { cause, message, hint }) = self.breaker.check(line)
             {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use gatehouse_domain::{
     AppError, Capabilities, Exclusions, IntegrationForm, IntegrationQuery, IntegrationReport, IntegrationStatus, IntegrationView,
     KeyNeed, Page, ProxyChoice,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -199,7 +199,7 @@ pub async fn create(
 pub async fn get(
     State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
-    Ok(with_etag(StatusCode::OK, state.platform.integration(&actor, &id).await?))
+    Ok(with_etag(state.platform.integration(&actor, &id).await?))
 }
 
 /// Replaces an integration: an optional field left out takes its default.
@@ -226,7 +226,7 @@ pub async fn replace(
     // What does not exist is not found, whatever the body says.
     state.platform.integration(&actor, &id).await?;
     let form = IntegrationForm::from_json(&body).map_err(AppError::from)?;
-    Ok(with_etag(StatusCode::OK, state.platform.replace_integration(&actor, &id, if_match(&headers)?, &form).await?))
+    Ok(with_etag(state.platform.replace_integration(&actor, &id, if_match(&headers)?, &form).await?))
 }
 
 /// Deletes an integration. Its results stay with their analyses.
@@ -322,15 +322,9 @@ pub async fn test_saved(
 }
 
 fn created(view: IntegrationView) -> Response {
-    let location = format!("/api/v1/integrations/{}", view.id);
-    let mut response = with_etag(StatusCode::CREATED, view);
-    if let Ok(value) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, value);
-    }
-    response
+    super::created("/api/v1/integrations", &view.id.clone(), view.version, view)
 }
 
-fn with_etag(status: StatusCode, view: IntegrationView) -> Response {
-    let etag = format!("\"{}\"", view.version);
-    (status, [(header::ETAG, etag)], Json(view)).into_response()
+fn with_etag(view: IntegrationView) -> Response {
+    super::with_etag(StatusCode::OK, view.version, view)
 }

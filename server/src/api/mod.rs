@@ -11,14 +11,15 @@ mod traffic;
 use std::{collections::HashMap, sync::OnceLock};
 
 use axum::{
-    Router,
+    Json, Router,
     body::Body,
     extract::{FromRequest, FromRequestParts, Request},
     response::{IntoResponse, Response},
 };
 use gatehouse_domain::AppError;
 use gatehouse_platform::Actor;
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
@@ -173,6 +174,20 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, AppError> {
     }
     // A tag that we did not give out matches nothing, which is what version 0 does.
     Ok(Some(text.trim_start_matches("W/").trim_matches('"').parse().unwrap_or(0)))
+}
+
+/// Something that was just made: 201, with where it is and its version.
+fn created(list: &str, id: &str, version: u64, body: impl Serialize) -> Response {
+    let mut response = with_etag(StatusCode::CREATED, version, body);
+    if let Ok(value) = HeaderValue::from_str(&format!("{list}/{id}")) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
+/// Something with its version as its entity tag (RFC 9110, 8.8.3).
+fn with_etag(status: StatusCode, version: u64, body: impl Serialize) -> Response {
+    (status, [(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
 }
 
 #[cfg(test)]

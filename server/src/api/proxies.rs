@@ -3,12 +3,12 @@
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use gatehouse_domain::{
     AppError, Authentication, FieldErrors, Page, ProxyForm, ProxyQuery, ProxyView, Scheme, TestEvent, TestReport,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -153,7 +153,7 @@ pub async fn create(
 pub async fn get(
     State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
-    Ok(with_etag(StatusCode::OK, state.platform.proxy(&actor, &id).await?))
+    Ok(with_etag(state.platform.proxy(&actor, &id).await?))
 }
 
 /// Replaces a proxy setting: an optional field left out takes its default.
@@ -180,7 +180,7 @@ pub async fn replace(
     // What does not exist is not found, whatever the body says.
     state.platform.proxy(&actor, &id).await?;
     let form = ProxyForm::from_json(&body).map_err(AppError::from)?;
-    Ok(with_etag(StatusCode::OK, state.platform.replace_proxy(&actor, &id, if_match(&headers)?, &form).await?))
+    Ok(with_etag(state.platform.replace_proxy(&actor, &id, if_match(&headers)?, &form).await?))
 }
 
 /// Deletes a proxy setting that nobody uses.
@@ -215,7 +215,7 @@ pub async fn delete(
 pub async fn make_default(
     State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
-    Ok(with_etag(StatusCode::OK, state.platform.make_default_proxy(&actor, &id).await?))
+    Ok(with_etag(state.platform.make_default_proxy(&actor, &id).await?))
 }
 
 /// Makes a copy under a new name; the copy is not the default.
@@ -317,15 +317,9 @@ fn nobody_watches() -> mpsc::Sender<TestEvent> {
 }
 
 fn created(view: ProxyView) -> Response {
-    let location = format!("/api/v1/proxies/{}", view.id);
-    let mut response = with_etag(StatusCode::CREATED, view);
-    if let Ok(value) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, value);
-    }
-    response
+    super::created("/api/v1/proxies", &view.id.clone(), view.version, view)
 }
 
-fn with_etag(status: StatusCode, view: ProxyView) -> Response {
-    let etag = format!("\"{}\"", view.version);
-    (status, [(header::ETAG, etag)], Json(view)).into_response()
+fn with_etag(view: ProxyView) -> Response {
+    super::with_etag(StatusCode::OK, view.version, view)
 }

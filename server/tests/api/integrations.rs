@@ -189,3 +189,82 @@ fn each_proxy_choice_leads_its_way() {
     let csv = server.get("/api/v1/traffic.csv");
     assert!(csv.header("content-type").starts_with("text/csv") && csv.text.lines().count() == 4, "{}", csv.text);
 }
+
+#[test]
+fn an_auditor_looks_and_changes_nothing() {
+    let server = Start::new().start();
+    let made = server.post("/api/v1/integrations", &json!({"name": "A", "type": "virustotal", "api_key": KEY})).expect(201);
+    let path = format!("/api/v1/integrations/{}", made["id"].as_str().expect("an id"));
+    let hook = json!({"webhook_url": "https://hooks.example/services/a-secret-path", "webhook_proxy": {"choice": "none"}});
+    server.call("PUT", "/api/v1/checks", Some(&hook)).expect(200);
+    let call = server.as_another("audit@example.com", &["--role", "auditor"]);
+    for looked_at in
+        [&path, "/api/v1/integrations", "/api/v1/analyses", "/api/v1/traffic", "/api/v1/engines", "/api/v1/checks/changes"]
+    {
+        assert_eq!(call("GET", looked_at, "").status, 200, "{looked_at}");
+    }
+    // Such addresses are secrets to those who may not change them.
+    assert_eq!(call("GET", "/api/v1/checks", "").expect(200)["webhook_url"], json!("https://hooks.example:443/…"));
+    for (method, path) in [
+        ("POST", "/api/v1/integrations".to_string()),
+        ("POST", "/api/v1/integrations/test".to_string()),
+        ("PUT", path.clone()),
+        ("DELETE", path.clone()),
+        ("POST", format!("{path}/test")),
+        ("POST", format!("{path}/duplicate")),
+        ("POST", "/api/v1/analyses".to_string()),
+        ("PUT", "/api/v1/checks".to_string()),
+    ] {
+        let answer = call(method, &path, "{}");
+        assert_eq!((answer.status, answer.code()), (403, "forbidden"), "{method} {path}");
+    }
+}
+
+#[test]
+fn another_company_sees_and_changes_nothing_and_private_addresses_are_closed() {
+    let server = Start::new().env("GATEHOUSE_EDITION", "cloud").env("GATEHOUSE_SECRET_KEY_FILE", "key").start_with_key();
+    let proxy = server.proxy("Mine");
+    let choice = json!({"choice": "setting", "id": proxy["id"]});
+    let body = json!({"name": "Mine", "type": "virustotal", "api_key": KEY, "proxy": choice});
+    let made = server.post("/api/v1/integrations", &body).expect(201);
+    let path = format!("/api/v1/integrations/{}", made["id"].as_str().expect("an id"));
+    let analysis = server.analyse(&json!({"url": "https://mine.example/"}));
+    let analysis = format!("/api/v1/analyses/{}", analysis["id"].as_str().expect("an id"));
+    assert!(!server.traffic().is_empty());
+
+    let call = server.as_another("eve@other.example", &["--company", "Other"]);
+    for list in ["/api/v1/integrations", "/api/v1/analyses", "/api/v1/traffic"] {
+        assert_eq!(call("GET", list, "").expect(200)["items"], json!([]), "{list}");
+    }
+    assert_eq!(call("GET", "/api/v1/traffic.csv", "").text.lines().count(), 1);
+    let theirs = json!({"name": "Theirs", "type": "virustotal", "api_key": "k"});
+    let draft = {
+        let mut draft = theirs.clone();
+        draft["id"] = made["id"].clone();
+        draft.to_string()
+    };
+    for (method, path, body) in [
+        ("GET", path.clone(), String::new()),
+        ("PUT", path.clone(), theirs.to_string()),
+        ("DELETE", path.clone(), String::new()),
+        ("POST", format!("{path}/test"), "{}".into()),
+        ("POST", format!("{path}/duplicate"), "{}".into()),
+        ("POST", "/api/v1/integrations/test".into(), draft),
+        ("GET", analysis, String::new()),
+    ] {
+        let answer = call(method, &path, &body);
+        assert_eq!((answer.status, answer.code()), (404, "not_found"), "{method} {path}: {}", answer.text);
+    }
+    // A foreign proxy setting is none.
+    let mut stolen = theirs.clone();
+    stolen["proxy"] = json!({"choice": "setting", "id": proxy["id"]});
+    let answer = call("POST", "/api/v1/integrations", &stolen.to_string());
+    assert!(answer.status == 422 && answer.body["fields"]["proxy"].is_string(), "{}", answer.text);
+    for address in ["http://127.0.0.1:8000/", "https://10.0.0.1/", "http://169.254.169.254/latest/", "http://[::1]/"] {
+        let private = json!({"name": "P", "type": "custom_http", "api_url": address});
+        let answer = server.post("/api/v1/integrations", &private);
+        assert!(answer.status == 422 && answer.body["fields"]["api_url"].is_string(), "{address}: {}", answer.text);
+        let hook = server.call("PUT", "/api/v1/checks", Some(&json!({"webhook_url": address})));
+        assert!(hook.status == 422 && hook.body["fields"]["webhook_url"].is_string(), "{address}: {}", hook.text);
+    }
+}

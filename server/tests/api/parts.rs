@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::Server;
+use crate::harness::{Answer, Server, send};
 
 /// The service's name, which only the proxies know.
 pub const SERVICE: &str = "engine.example.test";
@@ -218,6 +218,17 @@ impl Server {
     #[track_caller]
     pub fn analyse(&self, body: &Value) -> Value {
         self.post("/api/v1/analyses?wait=60", body).expect(200)
+    }
+
+    /// Makes somebody else and calls the API as them.
+    #[track_caller]
+    pub fn as_another(&self, email: &str, how: &[&str]) -> impl Fn(&str, &str, &str) -> Answer + use<> {
+        let create = [&["create", "--email", email, "--password-stdin"], how].concat();
+        let created = self.admin_output(&create, "another long password\n");
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        let authorization = format!("Bearer {}", self.admin(&["token", "--email", email]).trim());
+        let url = self.url.clone();
+        move |method, path, body| send(method, &format!("{url}{path}"), &[("authorization", &authorization)], Some(body))
     }
 
     /// Waits until what stands at a path is as it should be.
