@@ -11,6 +11,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement may panic: that is how it fails")]
 
 use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,10 +25,6 @@ use gatehouse_platform::{
     door::Recorded,
 };
 use gatehouse_store::{Store, StoreConfig};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
 
 const MAILS: usize = 5;
 const URLS: usize = 200;
@@ -45,36 +43,38 @@ fn main() -> ExitCode {
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A service that answers every request with the same few bytes after a while.
-async fn service(delay: Duration) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// A service that answers every request with the same few bytes after a while. A thread for each connection: the runtime's timers
+/// know whole milliseconds only, and would make 20 of them 21.
+fn service(delay: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(stream, delay));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || serve(stream, delay));
         }
     });
     port
 }
 
-async fn serve(mut stream: TcpStream, delay: Duration) {
+fn serve(mut stream: TcpStream, delay: Duration) {
     const ANSWER: &[u8] =
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 19\r\n\r\n{\"verdict\":\"clean\"}";
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::new();
+    let mut piece = [0; 4096];
     loop {
-        match stream.read_buf(&mut buffer).await {
-            Ok(read) if read > 0 => {}
+        match stream.read(&mut piece) {
+            Ok(read) if read > 0 => buffer.extend_from_slice(&piece[..read]),
             _ => return,
         }
         // The requests have no bodies.
         while let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             buffer.drain(..end + 4);
             if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
+                std::thread::sleep(delay);
             }
-            if stream.write_all(ANSWER).await.is_err() {
+            if stream.write_all(ANSWER).is_err() {
                 return;
             }
         }
@@ -111,7 +111,7 @@ async fn installation() -> Installation {
 }
 
 async fn throughput() -> bool {
-    let port = service(DELAY).await;
+    let port = service(DELAY);
     let Installation { platform, actor, _folder, .. } = installation().await;
     for number in 0..ENGINES {
         let form = IntegrationForm {
@@ -161,7 +161,7 @@ async fn throughput() -> bool {
 }
 
 async fn overhead() -> bool {
-    let port = service(Duration::ZERO).await;
+    let port = service(Duration::ZERO);
     let Installation { store, keys, _folder, actor, .. } = installation().await;
     let door = Arc::new(OutDoor::new(Arc::new(store), keys, AddressPolicy::AllowAll));
     let url = TestTarget::parse(&format!("http://127.0.0.1:{port}/lookup")).unwrap();
@@ -228,7 +228,7 @@ async fn hyper_alone(port: u16, count: usize) -> f64 {
     let before = processor_seconds();
     let workers = (0..AT_A_TIME).map(|_| {
         tokio::spawn(async move {
-            let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
             let _ = stream.set_nodelay(true);
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
