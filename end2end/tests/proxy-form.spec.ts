@@ -1,7 +1,7 @@
 // Making, changing and deleting a proxy setting.
 import { expect, open, ready, test } from "./fixtures";
 import {
-  basic, bypass, caPem, cell, expectFieldError, field, host, LIST, makeDefault, message, name, NEW, newProxy, openMore, password,
+  basic, bypass, caPem, cell, expectFieldError, fallback, field, host, LIST, makeDefault, message, name, NEW, newProxy, openMore, password,
   port, row, rowNames, rows, save, scheme, timeout, transparent, username,
 } from "./ui";
 
@@ -133,6 +133,35 @@ test.describe("new", () => {
     await expect(host(page)).toHaveValue("proxy.example.com");
     await expect(port(page)).toHaveValue("");
   });
+});
+
+test("a second proxy for when the first can't be reached, which is in use then", async ({ page, api, js }) => {
+  const second = await api.create({ name: "Corp-US" });
+  await open(page, NEW);
+  await name(page).fill("Corp-EU");
+  await host(page).fill("proxy.example.com");
+  await port(page).fill("3128");
+  await openMore(page);
+  await fallback(page).selectOption({ label: "Try Corp-US" });
+  await save(page).click();
+  await expect(message(page, "The proxy setting was created.")).toBeVisible();
+  expect(await api.named("Corp-EU")).toMatchObject({ fallback: second.id });
+
+  // The second one says who needs it, and leads there.
+  await open(page, `${LIST}/${second.id}`);
+  await expect(page.locator("#proxy-about")).toContainText("Corp-EU (falls back to it)");
+  await page.locator("#proxy-about").getByRole("link", { name: "Corp-EU" }).click();
+  await expect(page.getByRole("heading", { level: 1 })).toContainText("Corp-EU");
+  await expect(fallback(page)).toBeVisible();
+  await expect(fallback(page)).toHaveValue(second.id);
+  // It is no choice of its own.
+  await expect(fallback(page).getByRole("option")).toHaveText(["The request fails", "Try Corp-US"]);
+  await fallback(page).selectOption({ label: "The request fails" });
+  if (js) await expect(page.getByText("Unsaved changes")).toBeVisible();
+  await save(page).click();
+  await expect(message(page, "Your changes are saved.")).toBeVisible();
+  expect(await api.named("Corp-EU")).toMatchObject({ fallback: null });
+  expect(await api.named("Corp-US")).toMatchObject({ used_by: [] });
 });
 
 test.describe("what is wrong stands beside its field, and what was typed stays", () => {

@@ -21,6 +21,7 @@ export const scheme = (page: Page) => field(page, "Proxy protocol");
 export const bypass = (page: Page) => optional(page, "Bypass list");
 export const caPem = (page: Page) => optional(page, "CA certificate (PEM)");
 export const timeout = (page: Page) => field(page, "Timeout in seconds");
+export const fallback = (page: Page) => page.getByLabel("If it can't be reached");
 
 /** The one that people see; Enter presses another one of that name, which nobody does. */
 export const save = (page: Page) => page.getByRole("button", { name: "Save", exact: true });

@@ -17,6 +17,8 @@ mod frame;
 #[cfg(feature = "ssr")]
 mod header;
 #[cfg(feature = "ssr")]
+mod kept;
+#[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
 mod states;
@@ -37,6 +39,8 @@ pub use header::{Breadcrumbs, PageHeader};
 #[cfg(feature = "ssr")]
 pub use icon::IconSprite;
 pub use icon::{Icon, IconName};
+#[cfg(feature = "ssr")]
+pub use kept::push_kept;
 #[cfg(feature = "ssr")]
 pub use messages::ToastArea;
 pub use messages::{Banner, Kind, ToastRegion, flash_message, toast_error, toast_success};

@@ -14,12 +14,17 @@ pub fn DataTable(
     #[prop(into)]
     caption: String,
     /// The header cells.
-    head: ViewFnOnce, /// The rows.
-    children: Children,
+    head: ViewFnOnce,
+    /// The rows as HTML, where they are that already ([`super::push_kept`]).
+    #[prop(optional)]
+    html: Option<String>,
+    /// The rows.
+    #[prop(optional)]
+    children: Option<Children>,
 ) -> impl IntoView {
     // Nothing in a table waits for anything: as text it is not taken apart and moved about once more while the page is put
     // together.
-    let rows = children().to_html();
+    let rows = html.or_else(|| children.map(|children| children().to_html())).unwrap_or_default();
     view! {
         <div class="table-wrap">
             <table class="data-table" role="table">

@@ -290,6 +290,9 @@ pub struct ProxyForm {
     pub ca_pem: String,
     /// Seconds; empty for the default.
     pub timeout_s: String,
+    /// Identifier of the setting that is tried when this one can't be reached; empty for none.
+    #[serde(default)]
+    pub fallback: String,
 }
 
 impl Default for ProxyForm {
@@ -306,6 +309,7 @@ impl Default for ProxyForm {
             bypass: String::new(),
             ca_pem: String::new(),
             timeout_s: Timeout::DEFAULT.to_string(),
+            fallback: String::new(),
         }
     }
 }
@@ -340,6 +344,8 @@ pub struct ProxyValues {
     pub ca_pem: Option<CaPem>,
     /// How long to wait.
     pub timeout: Timeout,
+    /// Identifier of the setting that is tried when this one can't be reached.
+    pub fallback: Option<String>,
 }
 
 impl ProxyValues {
@@ -380,6 +386,7 @@ impl ProxyForm {
                 "authentication" => form.authentication = text(&mut errors, false),
                 "username" => form.username = text(&mut errors, true),
                 "ca_pem" => form.ca_pem = text(&mut errors, true),
+                "fallback" => form.fallback = text(&mut errors, true),
                 "port" => match value {
                     Value::Number(number) => form.port = number.to_string(),
                     _ => errors.add(field, "This must be a number from 1 to 65535."),
@@ -474,7 +481,8 @@ impl ProxyForm {
                 Some(ca_pem),
                 Some(timeout),
             ) if errors.is_empty() => {
-                Ok(ProxyValues { name, host, port, scheme, authentication, username, bypass, ca_pem, timeout })
+                let fallback = Some(self.fallback.trim().to_string()).filter(|id| !id.is_empty());
+                Ok(ProxyValues { name, host, port, scheme, authentication, username, bypass, ca_pem, timeout, fallback })
             }
             _ => Err(errors),
         }
@@ -624,6 +632,10 @@ pub struct ProxyView {
     pub ca_pem: Option<String>,
     /// How long to wait, in seconds.
     pub timeout_s: u16,
+    /// Identifier of the setting that is tried when this one can't be reached (its name has no address, or nothing accepts the
+    /// connection); null: none, the request fails.
+    #[serde(default)]
+    pub fallback: Option<String>,
     /// When it was made.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
@@ -656,6 +668,7 @@ impl ProxyView {
             bypass: self.bypass.join("\n"),
             ca_pem: self.ca_pem.clone().unwrap_or_default(),
             timeout_s: self.timeout_s.to_string(),
+            fallback: self.fallback.clone().unwrap_or_default(),
         }
     }
 }

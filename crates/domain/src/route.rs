@@ -101,6 +101,9 @@ pub enum Route {
     Proxy {
         /// Which.
         proxy: ProxyRef,
+        /// The one that comes first and could not be reached; left out where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<ProxyRef>,
     },
     /// Directly.
     Direct {
@@ -114,7 +117,8 @@ impl Route {
     #[must_use]
     pub fn label(&self) -> String {
         match self {
-            Self::Proxy { proxy } => format!("through {}", proxy.name),
+            Self::Proxy { proxy, instead_of: None } => format!("through {}", proxy.name),
+            Self::Proxy { proxy, instead_of: Some(first) } => format!("through {}, as {} can't be reached", proxy.name, first.name),
             Self::Direct { reason } => format!("direct: {}", reason.label()),
         }
     }
@@ -159,7 +163,7 @@ mod tests {
         ] {
             assert!(ProxyChoice::from_json(&bad).is_err(), "{bad}");
         }
-        let through = Route::Proxy { proxy: ProxyRef { id, name: "Corp-EU".into() } };
+        let through = Route::Proxy { proxy: ProxyRef { id, name: "Corp-EU".into() }, instead_of: None };
         assert_eq!(
             serde_json::to_value(&through).ok(),
             Some(json!({"via": "proxy", "proxy": {"id": "0190", "name": "Corp-EU"}}))

@@ -157,7 +157,7 @@ impl TrafficQuery {
     #[must_use]
     pub fn takes(&self, record: &TrafficView) -> bool {
         let proxy = match &record.route {
-            Some(Route::Proxy { proxy }) => Some((proxy.id.as_str(), proxy.name.as_str())),
+            Some(Route::Proxy { proxy, .. }) => Some((proxy.id.as_str(), proxy.name.as_str())),
             _ => None,
         };
         let by_proxy = match self.proxy.as_deref() {
@@ -221,7 +221,7 @@ mod tests {
             consumer: Consumer { kind: "integration".into(), id: "i1".into(), name: "VirusTotal EU".into() },
             method: "GET".into(),
             host: "www.virustotal.com:443".into(),
-            route: Some(Route::Proxy { proxy: ProxyRef { id: "p1".into(), name: "Corp-EU".into() } }),
+            route: Some(Route::Proxy { proxy: ProxyRef { id: "p1".into(), name: "Corp-EU".into() }, instead_of: None }),
             status: Some(200),
             bytes_in: 10,
             bytes_out: 0,

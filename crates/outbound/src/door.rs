@@ -151,6 +151,8 @@ impl Inner {
         let bytes_out = request.body.len() as u64;
 
         let (mut last, mut done) = (None, 0);
+        // The first setting of the choice, while it can't be reached.
+        let mut unreached = None;
         loop {
             done += 1;
             // Anew for each attempt: what was changed since the one before holds.
@@ -162,6 +164,12 @@ impl Inner {
                     return Err(error);
                 }
             };
+            let second = way.fallback();
+            let way = match &second {
+                Some(second) if unreached == Some(way.fingerprint()) => second.clone(),
+                _ => way,
+            };
+            let second = second.filter(|second| second.fingerprint() != way.fingerprint());
             let route = way.route();
             let Some(trip) = self.trip(asker, &request, &way, deadline) else {
                 return Err(OutError {
@@ -181,14 +189,29 @@ impl Inner {
             if let Some(line) = &line
                 && let Err(Failure { cause, message, hint }) = self.breaker.check(line)
             {
+                // It was not reached a moment ago, and several times.
+                if second.is_some() && matches!(cause, Cause::NameNotFound | Cause::ConnectionRefused | Cause::ConnectTimeout) {
+                    unreached = Some(way.fingerprint());
+                    done -= 1;
+                    continue;
+                }
                 let message = format!("{message} {}", breaker::NOT_TRIED);
                 let open = OutError { cause, message, hint, route: Some(route.clone()), stages: Vec::new() };
                 return last.unwrap_or(Err(open));
             }
             let mut attempt = self.log.begin(asker, request.method, host.clone(), Some(route.clone()), bytes_out);
-            let (outcome, stages) = self.attempt(&trip, &mut attempt).await;
+            let (outcome, stages) = self.attempt(&trip, second.is_some(), &mut attempt).await;
             if let Some(line) = &line {
                 self.breaker.note(line, failure(&outcome, &request.url));
+            }
+            if let (Some(_), Err(over)) = (&second, &outcome)
+                && over.problem.is_unreached()
+            {
+                // Nothing of the request has left: whatever it is, it may be sent.
+                attempt.finish(None, Some(over.cause)).await;
+                unreached = Some(way.fingerprint());
+                done -= 1;
+                continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let pause = match &outcome {
@@ -205,7 +228,10 @@ impl Inner {
             let stages = if request.trace { stages } else { Vec::new() };
             let result = match outcome {
                 Ok(Answer { status, headers, body }) => Ok(OutAnswer { status, headers, body, route: route.clone(), stages }),
-                Err(Over { cause, message, hint, .. }) => {
+                Err(Over { cause, mut message, hint, .. }) => {
+                    if let Route::Proxy { instead_of: Some(first), .. } = &route {
+                        message.push_str(&texts::second_after(&first.name));
+                    }
                     Err(OutError { cause, message, hint, route: Some(route.clone()), stages })
                 }
             };
@@ -219,12 +245,12 @@ impl Inner {
     fn trip<'a>(&self, asker: &'a Asker, request: &'a OutRequest, way: &'a Way, deadline: Instant) -> Option<Trip<'a>> {
         let target = &request.url;
         let whole = match way {
-            Way::Through(setting) => !target.tls && !setting.values.scheme.is_socks(),
+            Way::Through(setting, _) => !target.tls && !setting.values.scheme.is_socks(),
             Way::Direct(_) => false,
         };
         let message = Message::new(request.method, target, &request.headers, Bytes::copy_from_slice(&request.body));
         let message = match way {
-            Way::Through(setting) if whole => message.and_then(|message| message.for_proxy(target, setting.login())),
+            Way::Through(setting, _) if whole => message.and_then(|message| message.for_proxy(target, setting.login())),
             _ => message,
         };
         let message = message?;
@@ -240,14 +266,18 @@ impl Inner {
         Some(Trip { asker, request, message, way, whole, deadline, key })
     }
 
-    /// Once the way there and back, and what each stage of it was.
-    async fn attempt(&self, trip: &Trip<'_>, attempt: &mut Attempt) -> (Result<Answer, Over>, Vec<StageResult>) {
+    /// Once the way there and back, and what each stage of it was. With another way after this one, reaching the proxy may take half of
+    /// the time at most.
+    async fn attempt(&self, trip: &Trip<'_>, another: bool, attempt: &mut Attempt) -> (Result<Answer, Over>, Vec<StageResult>) {
         let (target, time) = (&trip.request.url, trip.request.timeout);
         let seconds = match trip.way {
             Way::Direct(_) => Timeout::DEFAULT,
-            Way::Through(setting) => setting.values.timeout.seconds(),
+            Way::Through(setting, _) => setting.values.timeout.seconds(),
         };
-        let reach = Duration::from_secs(seconds.into()).min(time);
+        let mut reach = Duration::from_secs(seconds.into()).min(time);
+        if another {
+            reach = reach.min(trip.deadline.saturating_duration_since(Instant::now()) / 2);
+        }
         match trip.way {
             Way::Direct(reason) => {
                 let mut voice = Direct::new(target, *reason, reach, time);
@@ -256,7 +286,7 @@ impl Inner {
                 let outcome = self.walk(trip, None, &voice.hidden, reach, &mut steps, attempt).await;
                 (outcome, steps.complete())
             }
-            Way::Through(setting) => {
+            Way::Through(setting, _) => {
                 let mut voice = Through::new(setting, target, reach, time);
                 trip.request.headers.iter().for_each(|(_, value)| voice.hide(value));
                 let (values, login, words) = (&setting.values, setting.login(), &voice.words);
@@ -356,7 +386,7 @@ impl Inner {
         let target = &trip.request.url;
         steps.deadline = trip.deadline;
         let of_setting = match trip.way {
-            Way::Through(setting) => setting.values.ca_pem.as_ref(),
+            Way::Through(setting, _) => setting.values.ca_pem.as_ref(),
             Way::Direct(_) => None,
         };
         let mut trust =
@@ -392,7 +422,7 @@ impl Inner {
 
     /// An answer that counts as the proxy's own is a problem, where the proxy takes whole requests.
     fn own_answers_out(&self, trip: &Trip<'_>, response: Response<Incoming>) -> Result<Response<Incoming>, Problem> {
-        let Way::Through(setting) = trip.way else { return Ok(response) };
+        let Way::Through(setting, _) = trip.way else { return Ok(response) };
         if !trip.whole {
             return Ok(response);
         }

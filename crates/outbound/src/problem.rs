@@ -86,6 +86,12 @@ pub(crate) enum Why {
 }
 
 impl Problem {
+    /// Whether the proxy was not even reached: its name has no address, or nothing accepted the connection. Whatever else goes wrong,
+    /// something answered, and going another way would hide it.
+    pub(crate) fn is_unreached(&self) -> bool {
+        matches!(self, Self::Resolve(_) | Self::ResolveTimeout | Self::Connect(..) | Self::ConnectTimeout)
+    }
+
     /// The contract's table.
     pub(crate) fn cause(&self) -> Cause {
         match self {

@@ -12,7 +12,7 @@ use gatehouse_domain::{
     Authentication, DirectReason, ProxyRef, ProxyValues, Route, Secret, TestTarget, integration::is_loopback,
 };
 use gatehouse_platform::{
-    Asker, Choice, CompanyId, KeyRing,
+    Asker, Choice, CompanyId, KeyRing, ProxyId,
     ports::{ProxyRecord, ProxyStore, StoreError},
     proxies::password_binding,
 };
@@ -41,6 +41,8 @@ pub(crate) struct Setting {
     password: Secret,
     /// Changes with everything that a connection through this proxy depends on.
     fingerprint: Fingerprint,
+    /// The one that is tried when this one can't be reached. It has none of its own: the second is the last.
+    fallback: Option<Arc<Setting>>,
 }
 
 impl Setting {
@@ -66,7 +68,7 @@ impl Setting {
             values.ca_pem.as_ref().map(|pem| pem.as_str()).unwrap_or_default().as_bytes(),
         ]);
         let proxy = ProxyRef { id: id.to_string(), name: values.name.to_string() };
-        Ok(Self { proxy, values, password, fingerprint })
+        Ok(Self { proxy, values, password, fingerprint, fallback: None })
     }
 
     /// What it signs in with.
@@ -82,14 +84,15 @@ impl Setting {
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
     Direct(DirectReason),
-    Through(Arc<Setting>),
+    /// With the setting that comes first and can't be reached, where this is its second one.
+    Through(Arc<Setting>, Option<ProxyRef>),
 }
 
 impl Way {
     pub(crate) fn route(&self) -> Route {
         match self {
             Self::Direct(reason) => Route::Direct { reason: *reason },
-            Self::Through(setting) => Route::Proxy { proxy: setting.proxy.clone() },
+            Self::Through(setting, first) => Route::Proxy { proxy: setting.proxy.clone(), instead_of: first.clone() },
         }
     }
 
@@ -97,7 +100,18 @@ impl Way {
         match self {
             // Why it is direct does not matter to a connection.
             Self::Direct(_) => [0; 32],
-            Self::Through(setting) => setting.fingerprint,
+            Self::Through(setting, _) => setting.fingerprint,
+        }
+    }
+
+    /// The way through the second setting, where this one has one.
+    pub(crate) fn fallback(&self) -> Option<Self> {
+        match self {
+            Self::Through(first, None) => {
+                let second = first.fallback.clone()?;
+                Some(Self::Through(second, Some(first.proxy.clone())))
+            }
+            _ => None,
         }
     }
 }
@@ -152,7 +166,25 @@ impl Router {
         if setting.values.bypass.matching(&target.host, target.port).is_some() {
             return Ok(Way::Direct(DirectReason::Bypass));
         }
-        Ok(Way::Through(setting))
+        Ok(Way::Through(setting, None))
+    }
+
+    /// A setting, and the one that stands in for it.
+    async fn open(&self, company: CompanyId, record: ProxyRecord) -> Result<Setting, NoRoute> {
+        let second = record.values.fallback.as_deref().and_then(ProxyId::parse);
+        let mut setting = Setting::open(company, record, &self.keys)?;
+        if let Some(id) = second {
+            setting.fallback = match self.store.proxy(company, id).await {
+                Ok(record) => Setting::open(company, record, &self.keys).ok().map(Arc::new),
+                // Deleted between the two reads, as far as one can be that is in use.
+                Err(StoreError::NotFound) => None,
+                Err(error) => {
+                    tracing::error!(%error, "the second proxy setting of a request can't be read");
+                    return Err(NoRoute::NoAnswer);
+                }
+            };
+        }
+        Ok(setting)
     }
 
     /// What was chosen, as it is now.
@@ -177,7 +209,10 @@ impl Router {
                 NoRoute::NoAnswer
             }
         })?;
-        let setting = record.map(|record| Setting::open(company, record, &self.keys).map(Arc::new)).transpose()?;
+        let setting = match record {
+            Some(record) => Some(Arc::new(self.open(company, record).await?)),
+            None => None,
+        };
         if let Some(generation) = generation {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() >= MOST {

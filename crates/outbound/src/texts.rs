@@ -791,6 +791,11 @@ pub(crate) fn connected(address: SocketAddr) -> String {
     format!("to {address}")
 }
 
+/// Said after what went wrong with a second proxy setting.
+pub(crate) fn second_after(first: &str) -> String {
+    format!(" It was tried because “{first}”, which comes first, can't be reached.")
+}
+
 /// A time that was waited.
 pub(crate) fn span(time: Duration) -> String {
     match (time.as_secs(), time.as_millis()) {

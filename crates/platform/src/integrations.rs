@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use gatehouse_domain::{
     AppError, Cause, Consumer, EngineSpec, FieldErrors, Health, IntegrationForm, IntegrationName, IntegrationQuery,
     IntegrationReport, IntegrationStatus, IntegrationTest, IntegrationValues, IntegrationView, Page, ProxyChoice, Secret,
-    SecretInput, Stage, StageResult, StageStatus, UsedBy, Via, integration::origin,
+    SecretInput, Stage, StageResult, StageStatus, UsedBy, integration::origin,
 };
 
 use crate::{
@@ -92,16 +92,7 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn uses_of_default(&self, actor: &Actor) -> Result<Vec<UsedBy>, AppError> {
-        let records = self.integrations.integrations(actor.company).await.map_err(store_error)?;
-        let by_default = records.into_iter().filter(|record| record.values.proxy == ProxyChoice::Default);
-        let user = |kind: &str, id: String, name: String| UsedBy { kind: kind.into(), id, name, via: Via::Default };
-        let mut users: Vec<_> =
-            by_default.map(|record| user("integration", record.id.to_string(), record.values.name.to_string())).collect();
-        let checks = self.checks.checks(actor.company).await.map_err(store_error)?;
-        if checks.webhook_url.is_some() && checks.webhook_choice == Choice::Default {
-            users.push(user("webhook", "webhook".into(), "Webhook of health checks".into()));
-        }
-        Ok(users)
+        self.proxies.uses_of_default(actor.company).await.map_err(store_error)
     }
 
     /// All tags of the company's integrations, in alphabetical order.

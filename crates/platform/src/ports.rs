@@ -145,6 +145,9 @@ pub trait ProxyStore: Send + Sync {
     /// processes write to the same database, so that this one can't know: then what was read before must be read again.
     fn proxies_generation(&self) -> Option<u64>;
 
+    /// Who uses the company's default, whichever that is; by name.
+    async fn uses_of_default(&self, company: CompanyId) -> StoreResult<Vec<UsedBy>>;
+
     /// The company's default setting, if it has one. Without `used_by`.
     async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>>;
 }

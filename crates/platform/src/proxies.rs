@@ -60,6 +60,7 @@ impl Platform {
             };
             let write = ProxyWrite { values: values.clone(), password, is_default: form.is_default };
             match self.proxies.create_proxy(actor.company, id, &write, now()).await {
+                Err(StoreError::Gone) => return Err(no_fallback()),
                 Err(StoreError::KeyChanged) => self.follow_key().await?,
                 Err(StoreError::NameTaken) => return Err(AppError::NameTaken(values.name.to_string())),
                 result => return result.map(view).map_err(store_error),
@@ -85,6 +86,9 @@ impl Platform {
                 return Err(AppError::Changed { version: current.version });
             }
             let values = self.check(form.parse(current.password.is_some())?)?;
+            if values.fallback.as_deref().and_then(ProxyId::parse) == Some(id) {
+                return Err(AppError::invalid("fallback", "Choose another one: a proxy can't stand in for itself."));
+            }
             let password = match (values.authentication, &form.password) {
                 (Authentication::Transparent, _) | (_, SecretInput::Clear) => None,
                 (_, SecretInput::Set(password)) => Some(self.seal(password, actor.company, id, &values)?),
@@ -95,6 +99,7 @@ impl Platform {
             };
             let write = ProxyWrite { values, password, is_default: form.is_default };
             match self.proxies.replace_proxy(actor.company, id, current.version, &write, now()).await {
+                Err(StoreError::Gone) => return Err(no_fallback()),
                 Err(StoreError::Changed(_)) if version.is_none() => {}
                 Err(StoreError::KeyChanged) => self.follow_key().await?,
                 Err(StoreError::NameTaken) => return Err(AppError::NameTaken(write.values.name.to_string())),
@@ -261,6 +266,9 @@ impl Platform {
         if let Some(pem) = &values.ca_pem {
             self.tester.check_ca(pem).map_err(|why| AppError::invalid("ca_pem", why))?;
         }
+        if values.fallback.as_deref().is_some_and(|id| ProxyId::parse(id).is_none()) {
+            return Err(no_fallback());
+        }
         Ok(values)
     }
 
@@ -367,6 +375,10 @@ async fn give_back(platform: &Platform, slot: &TestSlot) {
     }
 }
 
+fn no_fallback() -> AppError {
+    AppError::invalid("fallback", "There is no such proxy setting any more: choose another one, or none.")
+}
+
 fn view(record: ProxyRecord) -> ProxyView {
     let ProxyRecord { id, values, password, is_default, version, created_at, updated_at, last_test, health, used_by } = record;
     ProxyView {
@@ -382,6 +394,7 @@ fn view(record: ProxyRecord) -> ProxyView {
         bypass: values.bypass.to_strings(),
         ca_pem: values.ca_pem.map(|p| p.as_str().to_string()),
         timeout_s: values.timeout.seconds(),
+        fallback: values.fallback,
         created_at,
         updated_at,
         version,

@@ -62,16 +62,29 @@ enum Failure {
 pub(crate) struct Connection {
     endpoint: Endpoint,
     state: RwLock<State>,
-    /// See [`Connection::proxies_generation`].
-    generation: AtomicU64,
+    /// See [`Connection::generation`].
+    generations: [AtomicU64; Scope::COUNT],
+}
+
+/// What can be told apart about writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Proxy settings, defaults, and who uses them.
+    Proxies,
+    /// Companies, people, their sessions and tokens.
+    People,
+}
+
+impl Scope {
+    const COUNT: usize = 2;
 }
 
 /// Counts when it goes, however that comes about.
-struct CountAtTheEnd(Arc<Connection>);
+struct CountAtTheEnd(Arc<Connection>, Scope);
 
 impl Drop for CountAtTheEnd {
     fn drop(&mut self) {
-        self.0.generation.fetch_add(1, Ordering::SeqCst);
+        self.0.count(self.1);
     }
 }
 
@@ -92,7 +105,7 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
-        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))), generation: AtomicU64::new(0) }
+        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))), generations: Default::default() }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -125,15 +138,15 @@ impl Connection {
         }
     }
 
-    /// As [`Connection::write`], for what touches proxy settings or the default.
+    /// As [`Connection::write`], for what changes something in a [`Scope`].
     ///
     /// Counted before it begins and after it has ended: who notes the number, reads, and finds the same number later has
     /// read what still holds. A caller who goes away leaves the write running, so the second count is the write's, not the
     /// caller's.
-    pub(crate) async fn write_proxies(self: &Arc<Self>, query: &'static str, vars: Variables) -> StoreResult<Value> {
+    pub(crate) async fn write_in(self: &Arc<Self>, scope: Scope, query: &'static str, vars: Variables) -> StoreResult<Value> {
         let runtime = runtime().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        let end = CountAtTheEnd(Arc::clone(self));
+        self.count(scope);
+        let end = CountAtTheEnd(Arc::clone(self), scope);
         let task = runtime.spawn(async move {
             let end = end;
             end.0.write(query, vars).await
@@ -141,9 +154,13 @@ impl Connection {
         task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("a write failed: {error}"))))
     }
 
-    /// A number that has changed whenever a proxy setting or a default may have; `None` where others write, too.
-    pub(crate) fn proxies_generation(&self) -> Option<u64> {
-        (!self.endpoint.is_remote()).then(|| self.generation.load(Ordering::SeqCst))
+    fn count(&self, scope: Scope) {
+        self.generations[scope as usize].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A number that has changed whenever something in a scope may have; `None` where others write, too.
+    pub(crate) fn generation(&self, scope: Scope) -> Option<u64> {
+        (!self.endpoint.is_remote()).then(|| self.generations[scope as usize].load(Ordering::SeqCst))
     }
 
     async fn attempt(&self, query: &str, vars: Variables) -> Result<Value, Failure> {
@@ -218,6 +235,9 @@ impl Connection {
     /// Lets go of the database; queries that run come to their end first.
     pub(crate) async fn close(&self) {
         let before = std::mem::replace(&mut *self.state.write().await, State::Closed);
+        // What is closed answers nothing, not even what is kept.
+        self.count(Scope::Proxies);
+        self.count(Scope::People);
         // An embedded database is shut down when the last handle is gone; a query that still runs holds one.
         if let State::Live(db) = before {
             let begin = Instant::now();

@@ -26,11 +26,15 @@
 //!
 //! The loser of a conflict starts again from a new snapshot ([`connection`]); a use case never sees it.
 //!
+//! What is asked for with every page is kept while nothing it came from is written ([`kept`]); only of an embedded database,
+//! whose one writer is this process.
+//!
 //! **Deliberately absent**: any decision about who may do what, and any state that a second process would miss.
 
 mod connection;
 mod cursor;
 mod folder;
+mod kept;
 mod migrations;
 mod open;
 mod ports;
@@ -44,9 +48,11 @@ pub use open::{OpenError, StoreConfig};
 use std::sync::Arc;
 
 use connection::Connection;
+use kept::Kept;
 
 /// An open database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     connection: Arc<Connection>,
+    kept: Arc<Kept>,
 }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "foundation", text: include_str!("../migrations/0001_foundation.surql") },
     Migration { number: 2, name: "integrations", text: include_str!("../migrations/0002_integrations.surql") },
     Migration { number: 3, name: "checks", text: include_str!("../migrations/0003_checks.surql") },
+    Migration { number: 4, name: "fallback", text: include_str!("../migrations/0004_fallback.surql") },
 ];
 
 /// How long other programs that start at the same time may keep this one from its turn.

@@ -319,7 +319,7 @@ impl Store {
             }
             (Err(panic), _) => return Err(OpenError::Database(panic.to_string())),
         };
-        Ok(Self { connection: Arc::new(Connection::new(endpoint, db)) })
+        Ok(Self { connection: Arc::new(Connection::new(endpoint, db)), kept: Arc::new(crate::kept::Kept::new()) })
     }
 
     /// Closes the database for all clones, and, for a folder, waits until another process can open it. Queries that run

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatehouse_domain::{
     AnalysisQuery, AnalysisResult, CompanyName, Email, Health, HealthChange, IntegrationTest, LastTest, Page, ProxyQuery,
-    Timestamp, TrafficQuery, TrafficSum, TrafficView, WebhookMessage,
+    Timestamp, TrafficQuery, TrafficSum, TrafficView, UsedBy, WebhookMessage,
 };
 use gatehouse_platform::{
     AnalysisId, CompanyId, FileContent, IntegrationId, PersonId, ProxyId, Sealed, TokenId,
@@ -18,7 +18,7 @@ use gatehouse_platform::{
     proxies::password_binding,
 };
 
-use crate::Store;
+use crate::{Store, connection::Scope};
 
 #[async_trait]
 impl ProxyStore for Store {
@@ -65,7 +65,11 @@ impl ProxyStore for Store {
     }
 
     fn proxies_generation(&self) -> Option<u64> {
-        self.connection.proxies_generation()
+        self.connection.generation(Scope::Proxies)
+    }
+
+    async fn uses_of_default(&self, company: CompanyId) -> StoreResult<Vec<UsedBy>> {
+        self.uses_of_default(company).await
     }
 
     async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>> {

@@ -53,6 +53,9 @@ pub struct ProxyInput {
     /// How long to wait, in seconds.
     #[schema(minimum = 1, maximum = 120, default = 10)]
     timeout_s: Option<u16>,
+    /// Identifier of another setting, tried when this one can't be reached: its name has no address, or nothing accepts the connection.
+    /// The bypass list of this one holds for both. Null: none, the request fails.
+    fallback: Option<String>,
 }
 
 /// What to test.

@@ -113,7 +113,7 @@ fn read(query: Option<String>) -> Result<TrafficQuery, AppError> {
 fn line(record: &TrafficView) -> String {
     let (via, proxy_id, proxy, reason) = match &record.route {
         None => ("", "", "", ""),
-        Some(Route::Proxy { proxy }) => ("proxy", proxy.id.as_str(), proxy.name.as_str(), ""),
+        Some(Route::Proxy { proxy, .. }) => ("proxy", proxy.id.as_str(), proxy.name.as_str(), ""),
         Some(Route::Direct { reason }) => ("direct", "", "", reason.as_str()),
     };
     let fields = [

@@ -122,6 +122,46 @@ fn a_dead_proxy_is_named_and_never_clean_and_the_others_finish() {
 }
 
 #[test]
+fn a_second_proxy_stands_in_for_a_dead_one_and_every_record_says_so() {
+    let server = Start::new().start();
+    let (mut first, second) = (Squid::start(), Squid::start());
+    let service = Service::simple();
+    let first_id = server.squid("Corp-EU", &first, true);
+    let second_id = server.squid("Corp-US", &second, false);
+    let path = format!("/api/v1/proxies/{first_id}");
+    let put = |fallback: &Value| {
+        let mut body = server.get(&path).expect(200);
+        body["fallback"] = fallback.clone();
+        server.put(&path, &body)
+    };
+    for wrong in [json!(first_id), json!("0190c0de-0000-7000-8000-000000000000"), json!("x"), json!(7)] {
+        let answer = put(&wrong);
+        assert_eq!((answer.status, answer.code()), (422, "invalid"), "{wrong}");
+        assert!(answer.body["fields"]["fallback"].is_string(), "{}", answer.text);
+    }
+    assert_eq!(put(&json!(second_id)).expect(200)["fallback"], json!(second_id));
+    let used = server.get(&format!("/api/v1/proxies/{second_id}")).expect(200)["used_by"].clone();
+    assert_eq!(used, json!([{"kind": "proxy", "id": first_id, "name": "Corp-EU", "via": "setting"}]));
+    assert_eq!(server.delete(&format!("/api/v1/proxies/{second_id}")).code(), "in_use");
+    server.integration("Own", &service, &json!({}));
+
+    let done = server.analyse(&json!({"url": "https://fine.example/1"}));
+    assert_eq!(done["results"][0]["route"], json!({"via": "proxy", "proxy": {"id": first_id, "name": "Corp-EU"}}));
+    assert!(!second.log().contains(&service.url()), "not while the first is there: {}", second.log());
+    first.kill();
+    let done = server.analyse(&json!({"url": "https://fine.example/2"}));
+    let route = json!({
+        "via": "proxy", "proxy": {"id": second_id, "name": "Corp-US"}, "instead_of": {"id": first_id, "name": "Corp-EU"},
+    });
+    assert_eq!((&done["results"][0]["verdict"], &done["results"][0]["route"]), (&json!("clean"), &route), "{done}");
+    assert!(second.log().contains(&service.url()), "{}", second.log());
+    let traffic = server.traffic();
+    let told: Vec<_> = traffic.iter().map(|r| (r["route"]["proxy"]["name"].clone(), r["cause"].clone())).collect();
+    assert!(told.contains(&(json!("Corp-EU"), json!("connection_refused"))), "{told:?}");
+    assert!(traffic.iter().any(|record| record["route"] == route && record["cause"] == Value::Null), "{traffic:?}");
+}
+
+#[test]
 fn each_request_took_the_way_that_is_written_down_while_the_default_changes() {
     const COUNT: usize = 200;
     let server = Arc::new(Start::new().start());

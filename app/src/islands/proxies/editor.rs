@@ -53,6 +53,7 @@ struct Fields {
     bypass: RwSignal<String>,
     ca_pem: RwSignal<String>,
     timeout_s: RwSignal<String>,
+    fallback: RwSignal<String>,
 }
 
 impl Fields {
@@ -70,6 +71,7 @@ impl Fields {
             bypass: text(&form.bypass),
             ca_pem: text(&form.ca_pem),
             timeout_s: text(&form.timeout_s),
+            fallback: text(&form.fallback),
         }
     }
 
@@ -88,6 +90,7 @@ impl Fields {
             bypass: self.bypass.get(),
             ca_pem: self.ca_pem.get(),
             timeout_s: self.timeout_s.get(),
+            fallback: self.fallback.get(),
         }
     }
 
@@ -106,6 +109,7 @@ impl Fields {
         self.bypass.set(form.bypass.clone());
         self.ca_pem.set(form.ca_pem.clone());
         self.timeout_s.set(form.timeout_s.clone());
+        self.fallback.set(form.fallback.clone());
     }
 }
 
@@ -134,10 +138,12 @@ struct State {
     saving: RwSignal<bool>,
     leaving: RwSignal<bool>,
     run: TestRun,
+    /// Value and text of each choice of a second setting.
+    others: StoredValue<Vec<(String, String)>>,
 }
 
 impl State {
-    fn new(stored: Option<&Stored>, outcome: FormOutcome) -> Self {
+    fn new(stored: Option<&Stored>, outcome: FormOutcome, others: &str) -> Self {
         let saved = stored.map_or_else(ProxyForm::default, |stored| stored.form.clone());
         let FormOutcome { values: posted, error, report, .. } = outcome;
         let typed = if posted.is_empty() {
@@ -165,6 +171,7 @@ impl State {
             saving: RwSignal::new(false),
             leaving: RwSignal::new(false),
             run: TestRun::new(report),
+            others: StoredValue::new(pairs(others)),
         }
     }
 
@@ -397,6 +404,10 @@ impl State {
     }
 }
 
+fn pairs(lines: &str) -> Vec<(String, String)> {
+    lines.lines().filter_map(|line| line.split_once('\t')).map(|(value, text)| (value.to_string(), text.to_string())).collect()
+}
+
 fn has_more_errors(errors: &FieldErrors) -> bool {
     values::MORE.iter().any(|field| errors.get(field).is_some())
 }
@@ -408,13 +419,16 @@ pub fn Editor(
     stored: Packed<Option<Stored>>,
     /// What the form that was posted to this page led to.
     outcome: Packed<FormOutcome>,
+    /// Value and text of each choice of a second setting: a line each, with a tab between them. (Reading a list of pairs would be
+    /// several hundred bytes more.)
+    others: Packed<String>,
     /// Whether this person may change and test it.
     may_change: bool,
     /// What is known about the setting besides its values.
     children: Children,
 ) -> impl IntoView {
     let (Packed(stored), Packed(outcome)) = (stored, outcome);
-    let state = State::new(stored.as_ref(), outcome);
+    let state = State::new(stored.as_ref(), outcome, &others.0);
     let dirty = Memo::new(move |_| !state.leaving.get() && state.saved.with(|saved| !values::same(saved, &state.form())));
     let done = Callback::new(move |flash: &'static str| {
         // The guard has put this page into the history twice: the list takes the place of the second.
@@ -667,6 +681,14 @@ fn More(state: State) -> impl IntoView {
                     on_input=typed("timeout_s")
                     on_blur=left("timeout_s")
                 />
+                <SelectInput
+                    name="fallback"
+                    label=values::label("fallback")
+                    value=fields.fallback
+                    options=state.others.get_value()
+                    error=state.error("fallback")
+                    hint="Only when its name has no address or nothing accepts the connection. This bypass list holds for both."
+                />
             </div>
         </details>
     }
@@ -840,6 +862,12 @@ fn Conflict(state: State) -> impl IntoView {
                     .get()
                     .map(|theirs| {
                         let differences = values::differences(&state.form(), &theirs);
+                        // What is chosen by name is told by name.
+                        let named = |text: String| {
+                            state.others.with_value(|others| {
+                                others.iter().find(|(id, _)| *id == text).map(|(_, name)| name.clone()).unwrap_or(text)
+                            })
+                        };
                         let rows = differences
                             .into_iter()
                             .map(|difference| {
@@ -848,8 +876,8 @@ fn Conflict(state: State) -> impl IntoView {
                                         <th scope="row" class="py-1 pr-4 text-left align-top font-medium">
                                             {difference.label}
                                         </th>
-                                        <td class="max-h-40 py-1 pr-4 align-top break-words">{difference.mine}</td>
-                                        <td class="max-h-40 py-1 align-top break-words">{difference.theirs}</td>
+                                        <td class="max-h-40 py-1 pr-4 align-top break-words">{named(difference.mine)}</td>
+                                        <td class="max-h-40 py-1 align-top break-words">{named(difference.theirs)}</td>
                                     </tr>
                                 }
                             })

@@ -13,6 +13,7 @@ pub fn Users(
         .into_iter()
         .map(|user| {
             let how = match user.via {
+                Via::Setting if user.kind == "proxy" => " (falls back to it)",
                 Via::Setting => "",
                 Via::Default => " (uses the default proxy)",
             };
@@ -30,6 +31,7 @@ pub fn Users(
 fn home(user: &UsedBy) -> Option<String> {
     match user.kind.as_str() {
         "integration" => Some(format!("/incident-responder/integrations/{}", user.id)),
+        "proxy" => Some(super::urls::edit(&user.id)),
         "webhook" => Some("/company/settings/checks".to_string()),
         _ => None,
     }

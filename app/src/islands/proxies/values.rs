@@ -18,11 +18,12 @@ pub const LABELS: &[(&str, &str)] = &[
     ("bypass", "Bypass list"),
     ("ca_pem", "CA certificate (PEM)"),
     ("timeout_s", "Timeout in seconds"),
+    ("fallback", "If it can't be reached"),
     ("target", "Test target"),
 ];
 
 /// The fields under "More".
-pub const MORE: &[&str] = &["scheme", "bypass", "ca_pem", "timeout_s"];
+pub const MORE: &[&str] = &["scheme", "bypass", "ca_pem", "timeout_s", "fallback"];
 
 /// What a person reads for a field.
 #[must_use]
@@ -84,6 +85,7 @@ pub fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Pr
             "bypass" => form.bypass = value.replace("\r\n", "\n"),
             "ca_pem" => form.ca_pem = value.replace("\r\n", "\n"),
             "timeout_s" => form.timeout_s = value,
+            "fallback" => form.fallback = value,
             _ => {}
         }
     }
@@ -106,6 +108,7 @@ pub fn to_fields(form: &ProxyForm) -> BTreeMap<String, String> {
     add("bypass", &form.bypass);
     add("ca_pem", &form.ca_pem);
     add("timeout_s", &form.timeout_s);
+    add("fallback", &form.fallback);
     if form.is_default {
         add("is_default", "on");
     }
@@ -148,6 +151,7 @@ pub fn has_more(form: &ProxyForm) -> bool {
         || !form.bypass.trim().is_empty()
         || !form.ca_pem.trim().is_empty()
         || form.timeout_s != plain.timeout_s
+        || !form.fallback.is_empty()
 }
 
 /// What was filled by pasting a whole URL, for the note that says so: labels, in the order of the screen.
@@ -213,6 +217,7 @@ fn shown(form: &ProxyForm) -> Vec<(&'static str, String)> {
         ("bypass", or_none(lines(&form.bypass))),
         ("ca_pem", or_none(certificates)),
         ("timeout_s", if timeout.is_empty() { ProxyForm::default().timeout_s } else { timeout.to_string() }),
+        ("fallback", or_none(form.fallback.clone())),
     ]
 }
 

@@ -145,7 +145,7 @@ impl Place {
         }
         if !row.steps.is_empty() {
             match cx.seen().route {
-                Some(Route::Proxy { proxy }) if proxy.name == store::NAME => {}
+                Some(Route::Proxy { proxy, .. }) if proxy.name == store::NAME => {}
                 other => wrong.push(format!("the route is {other:?}")),
             }
         }

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    Health, LastTest, Page, ProxyForm, ProxyQuery, SecretInput, Timestamp, TrafficQuery, TrafficSum, TrafficView,
+    Health, LastTest, Page, ProxyForm, ProxyQuery, SecretInput, Timestamp, TrafficQuery, TrafficSum, TrafficView, UsedBy,
 };
 use gatehouse_platform::{
     CompanyId, KeyRing, ProxyId,
@@ -115,6 +115,10 @@ impl ProxyStore for Store {
 
     async fn release_test_slot(&self, _: &TestSlot) -> StoreResult<()> {
         not_here()
+    }
+
+    async fn uses_of_default(&self, _: CompanyId) -> StoreResult<Vec<UsedBy>> {
+        Ok(Vec::new())
     }
 
     fn proxies_generation(&self) -> Option<u64> {

@@ -9,7 +9,10 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use gatehouse_domain::{Cause, ProxyForm, Secret, SecretInput, Stage, StageStatus, TestEvent, TestReport, TestTarget};
 use gatehouse_outbound::{AddressPolicy, Tester};
-use gatehouse_platform::ports::{ConnectionTester as _, TestSubject};
+use gatehouse_platform::{
+    ProxyId,
+    ports::{ConnectionTester as _, TestSubject},
+};
 use tokio::sync::mpsc;
 
 /// A test to run: a draft of a proxy setting and a target.
@@ -52,6 +55,12 @@ impl Ask {
 
     pub fn ca(mut self, pem: &str) -> Self {
         self.form.ca_pem.push_str(pem);
+        self
+    }
+
+    /// Another setting is tried when this one can't be reached.
+    pub fn fallback(mut self, other: ProxyId) -> Self {
+        self.form.fallback = other.to_string();
         self
     }
 

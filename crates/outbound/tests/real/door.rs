@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use gatehouse_domain::{
     CaPem, Consumer, Health, LastTest, Page, ProxyForm, ProxyQuery, Route, Secret, SecretInput, TestTarget, Timestamp,
-    TrafficQuery, TrafficSum, TrafficView,
+    TrafficQuery, TrafficSum, TrafficView, UsedBy,
 };
 use gatehouse_outbound::{AddressPolicy, OutDoor};
 use gatehouse_platform::{
@@ -54,6 +54,10 @@ impl ProxyStore for Store {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let proxies = self.proxies.lock().unwrap();
         proxies.iter().find(|(c, p)| *c == company && p.id == id).map(|(_, p)| p.clone()).ok_or(StoreError::NotFound)
+    }
+
+    async fn uses_of_default(&self, _: CompanyId) -> StoreResult<Vec<UsedBy>> {
+        Ok(Vec::new())
     }
 
     fn proxies_generation(&self) -> Option<u64> {
@@ -246,7 +250,7 @@ pub fn with_key(mut request: OutRequest, key: &str) -> OutRequest {
 /// The name of the proxy, or why direct.
 pub fn via(route: &Route) -> String {
     match route {
-        Route::Proxy { proxy } => proxy.name.clone(),
+        Route::Proxy { proxy, .. } => proxy.name.clone(),
         Route::Direct { reason } => reason.to_string(),
     }
 }

@@ -11,6 +11,7 @@ mod broken;
 mod certificates;
 mod door;
 mod door_failures;
+mod door_fallback;
 mod door_routes;
 mod door_sharing;
 mod door_traffic;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, decode, key, outcome},
 };
 
@@ -98,7 +98,7 @@ impl Store {
             webhook_proxy: if told || !is_setting { choice } else { "default" },
             next_at: record.next_at,
         };
-        outcome(self.connection.write_proxies(PUT, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::Proxies, PUT, vars).await?).map(drop)
     }
 
     pub(crate) async fn take_due_checks(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<CompanyId>> {

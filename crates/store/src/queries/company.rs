@@ -10,7 +10,7 @@ use surrealdb::types::RecordId;
 use super::{company_record, person::content, person_record};
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, decode, key, outcome},
 };
 
@@ -59,12 +59,12 @@ impl Store {
             content: content(company, owner, now),
             now: now,
         };
-        outcome(self.connection.write(CREATE_FIRST, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::People, CREATE_FIRST, vars).await?).map(drop)
     }
 
     pub(crate) async fn create_company(&self, company: CompanyId, name: &CompanyName, now: Timestamp) -> StoreResult<()> {
         let vars = vars! { company: company_record(company), name: name.as_str(), name_key: name.key(), now: now };
-        outcome(self.connection.write(CREATE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn company_by_name(&self, name: &CompanyName) -> StoreResult<Option<CompanyId>> {

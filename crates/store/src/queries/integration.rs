@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, decode, outcome},
 };
 
@@ -150,7 +150,7 @@ impl Store {
         content.insert("created_at", now);
         let mut vars = write_vars(company, id, write, content);
         vars.insert("limit", i64::try_from(MAX_INTEGRATIONS).unwrap_or(i64::MAX));
-        one(self.connection.write_proxies(CREATE, vars).await?)
+        one(self.connection.write_in(Scope::Proxies, CREATE, vars).await?)
     }
 
     pub(crate) async fn replace_integration(
@@ -158,7 +158,7 @@ impl Store {
     ) -> StoreResult<IntegrationRecord> {
         let mut vars = write_vars(company, id, write, content(write, now)?);
         vars.insert("version", version_number(version));
-        one(self.connection.write_proxies(REPLACE, vars).await?)
+        one(self.connection.write_in(Scope::Proxies, REPLACE, vars).await?)
     }
 
     pub(crate) async fn delete_integration(
@@ -171,7 +171,7 @@ impl Store {
             noted: use_record(company, KIND, &id.to_string()),
             findings: below("kept_finding", vec![uuid_part(company.0), uuid_part(id.0)]),
         };
-        outcome(self.connection.write(DELETE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::Proxies, DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn record_integration_test(

@@ -10,7 +10,7 @@ use surrealdb::types::{Object, Value};
 use super::{company_record, person_record};
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, outcome},
 };
 
@@ -27,7 +27,7 @@ const BY_EMAIL: &str = "SELECT *, company.name AS company_name FROM person WHERE
 impl Store {
     pub(crate) async fn create_person(&self, company: CompanyId, person: &PersonWrite, now: Timestamp) -> StoreResult<()> {
         let vars = vars! { id: person_record(person.id), content: content(company, person, now) };
-        outcome(self.connection.write(CREATE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn person_by_email(&self, email: &Email) -> StoreResult<Option<PersonRecord>> {

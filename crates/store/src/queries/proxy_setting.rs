@@ -10,13 +10,16 @@ use gatehouse_platform::{
     ports::{ProxyRecord, ProxyWrite, StoreError, StoreResult},
 };
 use serde_json::Value as Json;
-use surrealdb::types::{Object, Value, Variables};
+use surrealdb::types::{Object, RecordId, Value, Variables};
 use uuid::Uuid;
 
-use super::{company_record, default_record, proxy_record, proxy_use};
+use super::{
+    company_record, default_record, proxy_record,
+    proxy_use::{self, use_record},
+};
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     cursor::Cursor,
     row::{Row, outcome},
 };
@@ -29,14 +32,29 @@ const ONE: &str = "{
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
 }";
 
-const CREATE: &str = "{
+/// The second setting is used by the first: noted like an integration's use, and where deleting it meets it.
+macro_rules! note_fallback {
+    () => {
+        "
+    IF $fallback != NONE {
+        LET $owner = (SELECT VALUE company FROM ONLY $fallback FOR UPDATE);
+        IF $owner = NONE OR $owner != $company { RETURN { outcome: 'gone' } };
+        UPDATE $fallback SET uses += 1 RETURN NONE;
+        UPSERT $use SET company = $company, proxy = $fallback, kind = 'proxy', consumer = $consumer, name = $content.name RETURN NONE;
+    } ELSE {
+        DELETE $use RETURN NONE;
+    };"
+    };
+}
+
+const CREATE: &str = concat!("{
     IF !record::exists($company) { RETURN { outcome: 'not_found' } };
     IF $key_id != NONE {
         LET $current = (SELECT VALUE key_id FROM ONLY installation:main FOR UPDATE);
         IF $current != NONE AND $current != $key_id { RETURN { outcome: 'key_changed' } };
     };
     LET $same = (SELECT VALUE id FROM proxy_setting WHERE company = $company AND name_key = $content.name_key LIMIT 1);
-    IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };
+    IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };", note_fallback!(), "
     CREATE ONLY $id CONTENT $content RETURN NONE;
     IF $is_default {
         LET $old = (SELECT VALUE proxy FROM ONLY $pointer FOR UPDATE);
@@ -46,9 +64,9 @@ const CREATE: &str = "{
     LET $row = (SELECT * FROM ONLY $id);
     LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND proxy = NONE);
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
-}";
+}");
 
-const REPLACE: &str = "{
+const REPLACE: &str = concat!("{
     LET $before = (SELECT version, company FROM ONLY $id FOR UPDATE);
     IF $before = NONE OR $before.company != $company { RETURN { outcome: 'not_found' } };
     IF $before.version != $version { RETURN { outcome: 'changed', version: $before.version } };
@@ -57,7 +75,7 @@ const REPLACE: &str = "{
         IF $current != NONE AND $current != $key_id { RETURN { outcome: 'key_changed' } };
     };
     LET $same = (SELECT VALUE id FROM proxy_setting WHERE company = $company AND name_key = $content.name_key AND id != $id LIMIT 1);
-    IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };
+    IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };", note_fallback!(), "
     LET $old = (SELECT VALUE proxy FROM ONLY $pointer FOR UPDATE);
     LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND (proxy = $id OR proxy = NONE));
     IF $old = $id AND !$is_default {
@@ -73,7 +91,7 @@ const REPLACE: &str = "{
     UPDATE $id SET version += 1 RETURN NONE;
     LET $row = (SELECT * FROM ONLY $id);
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
-}";
+}");
 
 const DELETE: &str = "{
     LET $before = (SELECT version, company FROM ONLY $id FOR UPDATE);
@@ -83,6 +101,7 @@ const DELETE: &str = "{
     LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND (proxy = $id OR ($is_default AND proxy = NONE)));
     IF array::len($uses) > 0 { RETURN { outcome: 'in_use', uses: $uses } };
     IF $is_default { UPDATE $pointer SET proxy = NONE RETURN NONE };
+    DELETE $use RETURN NONE;
     DELETE $id RETURN NONE;
     RETURN { outcome: 'done' };
 }";
@@ -112,6 +131,8 @@ const DEFAULT: &str = "{
     RETURN (SELECT * FROM ONLY $proxy WHERE company = $company);
 }";
 
+const USES_OF_DEFAULT: &str = "SELECT * FROM proxy_use WHERE company = $company AND proxy = NONE ORDER BY kind, name";
+
 const RECORD_TEST: &str = "UPDATE $id SET last_test = $result, health = $health WHERE company = $company RETURN NONE";
 
 const RESEAL: &str =
@@ -125,6 +146,10 @@ const OTHER_KEYS: &str = "RETURN array::concat(
 
 impl Store {
     pub(crate) async fn list_proxies(&self, company: CompanyId, query: &ProxyQuery) -> StoreResult<Page<ProxyRecord>> {
+        self.kept.proxies.get(&self.connection, (company, query.clone()), self.read_proxies(company, query)).await
+    }
+
+    async fn read_proxies(&self, company: CompanyId, query: &ProxyQuery) -> StoreResult<Page<ProxyRecord>> {
         let limit = usize::from(query.limit.clamp(1, ProxyQuery::MAX_LIMIT));
         let mut vars = vars! { company: company_record(company), pointer: default_record(company), limit: i64::try_from(limit + 1).unwrap_or(1) };
         let text = list_query(query, &mut vars)?;
@@ -160,8 +185,11 @@ impl Store {
             key_id: key_id(write),
             content: Value::Object(content),
             is_default: write.is_default,
+            fallback: fallback(&write.values),
+            use: use_record(company, "proxy", &id.to_string()),
+            consumer: id.to_string(),
         };
-        one(self.connection.write_proxies(CREATE, vars).await?)
+        one(self.connection.write_in(Scope::Proxies, CREATE, vars).await?)
     }
 
     pub(crate) async fn replace_proxy(
@@ -175,8 +203,11 @@ impl Store {
             key_id: key_id(write),
             content: Value::Object(content(write, now)),
             is_default: write.is_default,
+            fallback: fallback(&write.values),
+            use: use_record(company, "proxy", &id.to_string()),
+            consumer: id.to_string(),
         };
-        one(self.connection.write_proxies(REPLACE, vars).await?)
+        one(self.connection.write_in(Scope::Proxies, REPLACE, vars).await?)
     }
 
     pub(crate) async fn delete_proxy(&self, company: CompanyId, id: ProxyId, version: Option<u64>) -> StoreResult<()> {
@@ -185,8 +216,9 @@ impl Store {
             pointer: default_record(company),
             id: proxy_record(id),
             version: version.map(version_number),
+            use: use_record(company, "proxy", &id.to_string()),
         };
-        outcome(self.connection.write_proxies(DELETE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::Proxies, DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn set_default_proxy(&self, company: CompanyId, id: Option<ProxyId>) -> StoreResult<()> {
@@ -198,7 +230,7 @@ impl Store {
             }
             None => UNSET_DEFAULT,
         };
-        outcome(self.connection.write_proxies(query, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::Proxies, query, vars).await?).map(drop)
     }
 
     pub(crate) async fn record_proxy_test(
@@ -206,7 +238,7 @@ impl Store {
     ) -> StoreResult<()> {
         let result = serde_json::to_string(result).map_err(|error| StoreError::Internal(error.to_string()))?;
         let vars = vars! { company: company_record(company), id: proxy_record(id), result: result, health: health.as_str() };
-        self.connection.write_proxies(RECORD_TEST, vars).await.map(drop)
+        self.connection.write_in(Scope::Proxies, RECORD_TEST, vars).await.map(drop)
     }
 
     pub(crate) async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>> {
@@ -217,6 +249,14 @@ impl Store {
         let mut record = Records { default: None, uses: Vec::new() }.read(row)?;
         record.is_default = true;
         Ok(Some(record))
+    }
+
+    pub(crate) async fn uses_of_default(&self, company: CompanyId) -> StoreResult<Vec<UsedBy>> {
+        let read = async {
+            let rows = Row::list(self.connection.read(USES_OF_DEFAULT, vars! { company: company_record(company) }).await?)?;
+            rows.into_iter().map(|row| Ok(proxy_use::read(row)?.1)).collect()
+        };
+        self.kept.uses_of_default.get(&self.connection, company, read).await
     }
 
     /// Settings whose password is not sealed under `current`: company and setting.
@@ -239,7 +279,7 @@ impl Store {
             new: new.0.clone(),
             key: new.key_id().to_string(),
         };
-        self.connection.write_proxies(RESEAL, vars).await.map(drop)
+        self.connection.write_in(Scope::Proxies, RESEAL, vars).await.map(drop)
     }
 }
 
@@ -254,7 +294,7 @@ fn key_id(write: &ProxyWrite) -> Option<String> {
 
 /// What is written by both `CREATE` and `REPLACE`; a field without a value is there as NONE, so that merging erases it.
 fn content(write: &ProxyWrite, now: Timestamp) -> Object {
-    let ProxyValues { name, host, port, scheme, authentication, username, bypass, ca_pem, timeout } = &write.values;
+    let ProxyValues { name, host, port, scheme, authentication, username, bypass, ca_pem, timeout, fallback: _ } = &write.values;
     let username = username.as_ref().map(|username| username.as_str().to_string());
     let mut search = [name.key(), text::fold(host.as_str()), host.ascii().to_string()].join("\n");
     if let Some(username) = &username {
@@ -275,9 +315,14 @@ fn content(write: &ProxyWrite, now: Timestamp) -> Object {
     content.insert("bypass", bypass.to_strings());
     content.insert("ca_pem", ca_pem.as_ref().map(|pem| pem.as_str().to_string()));
     content.insert("timeout_s", i64::from(timeout.seconds()));
+    content.insert("fallback", fallback(&write.values));
     content.insert("search", search);
     content.insert("updated_at", now);
     content
+}
+
+fn fallback(values: &ProxyValues) -> Option<RecordId> {
+    values.fallback.as_deref().and_then(ProxyId::parse).map(proxy_record)
 }
 
 /// The expression a list is sorted by.
@@ -414,6 +459,7 @@ impl Records {
             bypass: Bypass::parse(bypass.iter().map(String::as_str)).map_err(|error| row.wrong("bypass", error))?,
             ca_pem: row.parse_optional("ca_pem", CaPem::parse)?,
             timeout: Timeout::parse(&timeout.to_string()).map_err(|error| row.wrong("timeout_s", error))?,
+            fallback: row.optional_uuid("fallback")?.map(|id| id.to_string()),
         };
         let used_by = self
             .uses

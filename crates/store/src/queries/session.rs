@@ -11,7 +11,7 @@ use surrealdb::types::RecordId;
 use super::{person, person_record};
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, outcome},
 };
 
@@ -23,7 +23,7 @@ const CREATE: &str = "{
 
 const FIND: &str =
     "SELECT id, last_used_at, expires_at, (SELECT *, company.name AS company_name FROM ONLY $parent.person) AS person
-    FROM ONLY $id WHERE expires_at > $now";
+    FROM ONLY $id";
 
 const TOUCH: &str = "UPDATE $id SET last_used_at = $now, expires_at = $expires_at RETURN NONE";
 
@@ -43,31 +43,35 @@ impl Store {
         &self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp,
     ) -> StoreResult<()> {
         let vars = vars! { id: session_record(hash), person: person_record(person), now: now, expires_at: expires_at };
-        outcome(self.connection.write(CREATE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn find_session(&self, hash: &str, now: Timestamp) -> StoreResult<Option<Authenticated>> {
-        let answer = self.connection.read(FIND, vars! { id: session_record(hash), now: now }).await?;
-        let Some(mut row) = Row::optional(answer)? else {
-            return Ok(None);
+        let found = async {
+            let answer = self.connection.read(FIND, vars! { id: session_record(hash) }).await?;
+            let Some(mut row) = Row::optional(answer)? else {
+                return Ok(None);
+            };
+            let Some(person) = row.row("person")? else {
+                return Ok(None);
+            };
+            Ok(Some(Authenticated {
+                person: person::read(person)?,
+                expires_at: Some(row.time("expires_at")?),
+                last_used_at: Some(row.time("last_used_at")?),
+            }))
         };
-        let Some(person) = row.row("person")? else {
-            return Ok(None);
-        };
-        Ok(Some(Authenticated {
-            person: person::read(person)?,
-            expires_at: Some(row.time("expires_at")?),
-            last_used_at: Some(row.time("last_used_at")?),
-        }))
+        let found = self.kept.sessions.get(&self.connection, hash.to_string(), found).await?;
+        Ok(found.filter(|session| session.expires_at.is_some_and(|end| end > now)))
     }
 
     pub(crate) async fn touch_session(&self, hash: &str, now: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
         let vars = vars! { id: session_record(hash), now: now, expires_at: expires_at };
-        self.connection.write(TOUCH, vars).await.map(drop)
+        self.connection.write_in(Scope::People, TOUCH, vars).await.map(drop)
     }
 
     pub(crate) async fn delete_session(&self, hash: &str) -> StoreResult<()> {
-        self.connection.write(DELETE, vars! { id: session_record(hash) }).await.map(drop)
+        self.connection.write_in(Scope::People, DELETE, vars! { id: session_record(hash) }).await.map(drop)
     }
 
     pub(crate) async fn sweep(&self, now: Timestamp) -> StoreResult<()> {
@@ -77,7 +81,7 @@ impl Store {
         if old.is_empty() {
             return Ok(());
         }
-        match self.connection.write(DELETE_OLD, vars! { id: old, now: now, hour_ago: hour_ago }).await {
+        match self.connection.write_in(Scope::People, DELETE_OLD, vars! { id: old, now: now, hour_ago: hour_ago }).await {
             // Two that sweep at once: what one could not delete, the next one will.
             Err(StoreError::NotFound) => Ok(()),
             other => other.map(drop),

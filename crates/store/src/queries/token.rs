@@ -9,7 +9,7 @@ use gatehouse_platform::{
 use super::{company_record, person, person_record, token_record};
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, outcome},
 };
 
@@ -48,22 +48,25 @@ impl Store {
             created_at: token.created_at,
             last_used_at: token.last_used_at,
         };
-        outcome(self.connection.write(CREATE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn find_token(&self, hash: &str) -> StoreResult<Option<Authenticated>> {
-        let found = Row::list(self.connection.read(FIND, vars! { hash: hash }).await?)?;
-        let Some(mut row) = found.into_iter().next() else {
-            return Ok(None);
+        let found = async {
+            let found = Row::list(self.connection.read(FIND, vars! { hash: hash }).await?)?;
+            let Some(mut row) = found.into_iter().next() else {
+                return Ok(None);
+            };
+            let Some(person) = row.row("person")? else {
+                return Ok(None);
+            };
+            Ok(Some(Authenticated { person: person::read(person)?, expires_at: None, last_used_at: row.take("last_used_at")? }))
         };
-        let Some(person) = row.row("person")? else {
-            return Ok(None);
-        };
-        Ok(Some(Authenticated { person: person::read(person)?, expires_at: None, last_used_at: row.take("last_used_at")? }))
+        self.kept.tokens.get(&self.connection, hash.to_string(), found).await
     }
 
     pub(crate) async fn touch_token(&self, hash: &str, now: Timestamp) -> StoreResult<()> {
-        self.connection.write(TOUCH, vars! { hash: hash, now: now }).await.map(drop)
+        self.connection.write_in(Scope::People, TOUCH, vars! { hash: hash, now: now }).await.map(drop)
     }
 
     pub(crate) async fn tokens(&self, company: CompanyId, person: PersonId) -> StoreResult<Vec<TokenRecord>> {
@@ -73,7 +76,7 @@ impl Store {
 
     pub(crate) async fn delete_token(&self, company: CompanyId, person: PersonId, id: TokenId) -> StoreResult<()> {
         let vars = vars! { id: token_record(id), company: company_record(company), person: person_record(person) };
-        outcome(self.connection.write(DELETE, vars).await?).map(drop)
+        outcome(self.connection.write_in(Scope::People, DELETE, vars).await?).map(drop)
     }
 }
 

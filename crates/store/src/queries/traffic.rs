@@ -101,7 +101,7 @@ impl Store {
             row.insert("data", json(view)?);
             rows.push(Value::Object(row));
             let proxy = match &view.route {
-                Some(Route::Proxy { proxy }) => Some(proxy),
+                Some(Route::Proxy { proxy, .. }) => Some(proxy),
                 _ => None,
             };
             let key = (

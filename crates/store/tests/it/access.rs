@@ -16,6 +16,7 @@ on_each_database! {
     companies_and_people_have_names_of_their_own
     fifty_who_take_an_e_mail_address_leave_one
     sessions_end
+    a_session_that_has_ended_is_gone_for_all_at_once
     tokens_belong_to_a_person
     sign_ins_are_counted_by_account_and_address
     an_attempt_that_was_right_does_not_count
@@ -125,6 +126,29 @@ async fn sessions_end(bed: Arc<Bed>) {
     store.touch_session("abc", at, at + MINUTE).await.expect("no error");
     assert_eq!(store.find_session("abc", at).await.expect("an answer"), None, "noting a use brings nothing back");
     assert!(matches!(store.create_session("x", PersonId::new(), at, at + MINUTE).await, Err(StoreError::NotFound)));
+}
+
+async fn a_session_that_has_ended_is_gone_for_all_at_once(bed: Arc<Bed>) {
+    let store = &bed.store;
+    let company = company(store).await;
+    let (at, owner) = (now(), person());
+    store.create_person(company, &owner, at).await.expect("made");
+    at_once(20, |number| {
+        let (store, other, owner) = (bed.either(number), bed.either(number + 1), owner.id);
+        async move {
+            for round in 0..5 {
+                let hash = format!("{number}-{round}");
+                assert_eq!(other.find_session(&hash, at).await.expect("an answer"), None, "not yet");
+                store.create_session(&hash, owner, at, at + MINUTE).await.expect("made");
+                assert!(other.find_session(&hash, at).await.expect("an answer").is_some());
+                assert!(store.find_session(&hash, at).await.expect("an answer").is_some());
+                assert_eq!(store.find_session(&hash, at + MINUTE).await.expect("an answer"), None, "it is over");
+                store.delete_session(&hash).await.expect("signed out");
+                assert_eq!(other.find_session(&hash, at).await.expect("an answer"), None, "signed out");
+            }
+        }
+    })
+    .await;
 }
 
 async fn tokens_belong_to_a_person(bed: Arc<Bed>) {

@@ -2,10 +2,12 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use gatehouse_domain::{Authentication, Cause, Health, LastTest, ProxyQuery, ProxySort, Scheme, SortField};
+use gatehouse_domain::{
+    Authentication, Cause, Health, LastTest, Page, ProxyQuery, ProxySort, Scheme, SortField, UsedBy, Via,
+};
 use gatehouse_platform::{
     CompanyId, ProxyId, Sealed,
-    ports::{ProxyStore as _, ProxyWrite, StoreError},
+    ports::{ProxyRecord, ProxyStore as _, ProxyWrite, StoreError},
 };
 
 use crate::support::{Bed, at_once, company, defaults, form, now, on_each_database, proxy, write};
@@ -21,6 +23,9 @@ on_each_database! {
     fifty_who_change_the_same_setting_leave_one
     a_default_is_never_deleted_under_its_pointer
     the_default_is_one_read
+    a_second_setting_is_used_by_the_first
+    a_second_setting_is_never_deleted_under_its_first
+    what_is_kept_is_never_old
     the_generation_grows_with_what_is_written
     lists_are_sorted_filtered_and_paged
     a_cursor_must_be_ours
@@ -268,6 +273,91 @@ async fn the_default_is_one_read(bed: Arc<Bed>) {
     store.set_default_proxy(company, Some(a)).await.expect("set");
     store.delete_proxy(company, a, None).await.expect("deleted");
     assert_eq!(store.default_proxy(company).await.expect("an answer"), None);
+}
+
+/// A setting that falls back to another one.
+fn write_with(name: &str, fallback: Option<ProxyId>) -> ProxyWrite {
+    let mut write = write(name);
+    write.values.fallback = fallback.map(|id| id.to_string());
+    write
+}
+
+async fn a_second_setting_is_used_by_the_first(bed: Arc<Bed>) {
+    let store = &bed.store;
+    let (company, elsewhere) = (company(store).await, company(store).await);
+    let second = proxy(store, company, "second").await.id;
+    let first = ProxyId::new();
+    let made = store.create_proxy(company, first, &write_with("first", Some(second)), now()).await.expect("made");
+    assert_eq!(made.values.fallback, Some(second.to_string()));
+    let uses = |name: &str| {
+        vec![UsedBy { kind: "proxy".into(), id: first.to_string(), name: name.into(), via: Via::Setting }]
+    };
+    assert_eq!(store.proxy(company, second).await.expect("there").used_by, uses("first"));
+    let refused = async |name: &str| match store.delete_proxy(company, second, None).await {
+        Err(StoreError::InUse(users)) => assert_eq!(users, uses(name)),
+        other => panic!("{other:?}"),
+    };
+    refused("first").await;
+    store.replace_proxy(company, first, 1, &write_with("renamed", Some(second)), now()).await.expect("replaced");
+    refused("renamed").await;
+    store.replace_proxy(company, first, 2, &write_with("renamed", None), now()).await.expect("replaced");
+    assert_eq!(store.proxy(company, second).await.expect("there").used_by, []);
+    store.replace_proxy(company, first, 3, &write_with("renamed", Some(second)), now()).await.expect("replaced");
+    store.delete_proxy(company, first, None).await.expect("deleted, and with it its use");
+    store.delete_proxy(company, second, None).await.expect("deleted");
+
+    let theirs = proxy(store, elsewhere, "theirs").await.id;
+    for other in [second, theirs] {
+        let made = store.create_proxy(company, ProxyId::new(), &write_with("again", Some(other)), now()).await;
+        assert!(matches!(made, Err(StoreError::Gone)), "{made:?}");
+    }
+    assert_eq!(store.list_proxies(company, &ProxyQuery::default()).await.expect("a list").items, [], "nothing half made");
+    let id = proxy(store, company, "own").await.id;
+    assert!(store.replace_proxy(company, id, 1, &write_with("own", Some(id)), now()).await.is_err(), "not its own second");
+}
+
+async fn a_second_setting_is_never_deleted_under_its_first(bed: Arc<Bed>) {
+    let company = company(&bed.store).await;
+    for round in 0..15 {
+        let second = proxy(&bed.store, company, &format!("second {round}")).await.id;
+        let first = proxy(&bed.store, company, &format!("first {round}")).await.id;
+        let answers = at_once(2, |number| {
+            let store = bed.either(number + round);
+            async move {
+                match number {
+                    0 => store.delete_proxy(company, second, None).await,
+                    _ => store.replace_proxy(company, first, 1, &write_with("x", Some(second)), now()).await.map(drop),
+                }
+            }
+        })
+        .await;
+        let there = bed.store.proxy(company, second).await.is_ok();
+        let named = bed.store.proxy(company, first).await.expect("there").values.fallback.is_some();
+        assert_eq!(there, named, "{answers:?}");
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+        bed.store.delete_proxy(company, first, None).await.expect("deleted");
+    }
+}
+
+/// Whatever was acknowledged is what the next one reads, however many read and write meanwhile.
+async fn what_is_kept_is_never_old(bed: Arc<Bed>) {
+    let company = company(&bed.store).await;
+    let query = ProxyQuery { limit: 200, ..ProxyQuery::default() };
+    let names = |page: Page<ProxyRecord>| page.items.into_iter().map(|item| item.id).collect::<HashSet<_>>();
+    at_once(20, |number| {
+        let (store, other, query) = (bed.either(number), bed.either(number + 1), query.clone());
+        async move {
+            for _ in 0..5 {
+                let id = ProxyId::new();
+                store.create_proxy(company, id, &write(&format!("p{number}")), now()).await.expect("made");
+                assert!(names(other.list_proxies(company, &query).await.expect("a list")).contains(&id), "made");
+                store.delete_proxy(company, id, None).await.expect("deleted");
+                assert!(!names(other.list_proxies(company, &query).await.expect("a list")).contains(&id), "deleted");
+            }
+        }
+    })
+    .await;
+    assert_eq!(bed.store.list_proxies(company, &query).await.expect("a list").items, []);
 }
 
 async fn the_generation_grows_with_what_is_written(bed: Arc<Bed>) {

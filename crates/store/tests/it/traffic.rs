@@ -55,7 +55,7 @@ fn record(number: usize, at: Timestamp) -> TrafficView {
         route: match number % 3 {
             0 => None,
             1 => Some(Route::Direct { reason: DirectReason::NoProxy }),
-            _ => Some(Route::Proxy { proxy: proxy(number % 2) }),
+            _ => Some(Route::Proxy { proxy: proxy(number % 2), instead_of: None }),
         },
         status: (!number.is_multiple_of(6)).then_some(200),
         bytes_in: u64::try_from(number).expect("few"),
@@ -92,7 +92,7 @@ fn sums(records: &[(CompanyId, TrafficView)], of: CompanyId) -> Vec<TrafficSum> 
     for (_, view) in records.iter().filter(|(company, _)| *company == of) {
         let at = Timestamp::from_timestamp(view.at.timestamp() / 300 * 300, 0).expect("a moment");
         let proxy = match &view.route {
-            Some(Route::Proxy { proxy }) => Some(proxy.clone()),
+            Some(Route::Proxy { proxy, .. }) => Some(proxy.clone()),
             _ => None,
         };
         let key = (at, proxy.as_ref().map(|proxy| proxy.id.clone()), view.cause.map(Cause::as_str));
@@ -145,7 +145,7 @@ async fn records_are_paged_and_summed(bed: Arc<Bed>) {
     // The same again grows them; a proxy's new name is what is shown.
     let mut again = written[4999 - 4999 % 3 - 1].clone();
     again.1.id = id_at(again.1.at);
-    let Some(Route::Proxy { proxy }) = &mut again.1.route else { panic!("through a proxy: {again:?}") };
+    let Some(Route::Proxy { proxy, .. }) = &mut again.1.route else { panic!("through a proxy: {again:?}") };
     proxy.name = "Renamed".into();
     let renamed = proxy.clone();
     store.record_traffic(std::slice::from_ref(&again)).await.expect("written");

@@ -4,7 +4,7 @@ use gatehouse_domain::ProxyView;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use super::{crumbs, parts::LastTestNote, use_id};
+use super::{all, crumbs, parts::LastTestNote, use_id};
 use crate::{
     api::proxies::load_proxy,
     components::{Breadcrumbs, ButtonKind, Day, ErrorState, Icon, IconName, LinkButton, PageHeader},
@@ -12,19 +12,43 @@ use crate::{
         Packed,
         proxies::{Editor, Users, urls},
     },
+    context::signed_in,
+    error::ApiError,
     page::{answer_with_status, may_change, use_outcome},
 };
 
 /// `/company/settings/proxies/new`.
 #[component]
 pub fn ProxyNewPage() -> impl IntoView {
+    let editor = async {
+        match others("").await {
+            Ok(others) => view! {
+                <Editor stored=Packed(None) outcome=Packed(use_outcome()) others=Packed(others) may_change=may_change()>""</Editor>
+            }
+            .into_any(),
+            Err(error) => failed(error),
+        }
+    };
     view! {
         <Title text="New proxy setting"/>
         <Breadcrumbs items=crumbs(Some("New"))/>
         <PageHeader title="New proxy setting"/>
-        <Editor stored=Packed(None) outcome=Packed(use_outcome()) may_change=may_change()>""</Editor>
+        {Suspend::new(editor)}
     }
     .into_any()
+}
+
+/// The choices for when a proxy can't be reached: none, or another setting.
+async fn others(id: &str) -> Result<String, ApiError> {
+    let (platform, actor) = signed_in()?;
+    let all = all(&platform, &actor).await?;
+    let others = all.into_iter().filter(|other| other.id != id).map(|other| format!("\n{}\tTry {}", other.id, other.name));
+    Ok(std::iter::once("\tThe request fails".to_string()).chain(others).collect())
+}
+
+fn failed(error: ApiError) -> AnyView {
+    answer_with_status(&error.0);
+    view! { <ErrorState error=error.0/> }.into_any()
 }
 
 /// `/company/settings/proxies/{id}`.
@@ -32,22 +56,22 @@ pub fn ProxyNewPage() -> impl IntoView {
 pub fn ProxyEditPage() -> impl IntoView {
     let (id, outcome, may_change) = (use_id(), use_outcome(), may_change());
     let page = async move {
-        match load_proxy(&id).await {
-            Ok(view) => {
+        let loaded = async { Ok((load_proxy(&id).await?, others(&id).await?)) };
+        match loaded.await {
+            Ok((view, others)) => {
                 let title = format!("Edit “{}”", view.name);
                 view! {
                     <PageHeader title/>
-                    <Editor stored=Packed(Some(view.clone().into())) outcome=Packed(outcome) may_change>
+                    <Editor stored=Packed(Some(view.clone().into())) outcome=Packed(outcome) others=Packed(others) may_change>
                         <About view=view.clone() may_change/>
                     </Editor>
                 }
                 .into_any()
             }
             Err(error) => {
-                answer_with_status(&error.0);
                 view! {
                     <PageHeader title="Edit a proxy setting"/>
-                    <ErrorState error=error.0/>
+                    {failed(error)}
                 }
                 .into_any()
             }

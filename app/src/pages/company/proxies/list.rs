@@ -12,7 +12,7 @@ use crate::{
     api::proxies::load_proxies,
     components::{
         Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, Day, EmptyState, ErrorState, HeaderCell, Icon, IconLink,
-        IconName, Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput,
+        IconName, Kind, LinkButton, PageHeader, SelectInput, SortHeader, Sorted, TextInput, push_kept,
     },
     context::signed_in,
     error::ApiError,
@@ -141,12 +141,15 @@ fn Answer(answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, may_chan
         .into_any();
     }
     let kept = urls::list(&query).split_once('?').map(|(_, search)| search.to_string()).unwrap_or_default();
-    let kept = StoredValue::new(kept);
-    let rows = page.items.into_iter().map(|item| view! { <ProxyRow item kept may_change asks/> }).collect_view();
+    // A row takes some 2.6 kB.
+    let mut rows = String::with_capacity(page.items.len() * 3000);
+    for item in page.items {
+        push_kept(&mut rows, "proxy", &(&item, &kept, may_change, asks), || {
+            view! { <ProxyRow item=item.clone() kept=StoredValue::new(kept.clone()) may_change asks/> }
+        });
+    }
     view! {
-        <DataTable caption="Proxy settings" head=heads(&query).into()>
-            {rows}
-        </DataTable>
+        <DataTable caption="Proxy settings" head=heads(&query).into() html=rows/>
         <Paging query next=page.next/>
     }
     .into_any()
