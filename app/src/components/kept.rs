@@ -1,12 +1,12 @@
 //! HTML that was made before of the same values.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
 use leptos::prelude::*;
-use serde::Serialize;
 
 /// Bytes of HTML and keys that are kept before all of them are dropped. A row takes some 3 kB: thousands of them fit.
 const LIMIT: usize = 16 * 1024 * 1024;
@@ -16,32 +16,39 @@ static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
 #[derive(Default)]
 struct Kept {
     bytes: usize,
-    html: HashMap<String, String>,
+    pieces: HashMap<String, Piece>,
 }
 
-/// Appends to `page` the HTML of a piece of a list that is nothing but a function of `values`: no clock, no session, no island, no
-/// signal that changes. Most rows of a list are, each time it is looked at, what they were the last time.
+struct Piece {
+    /// What it was made of.
+    values: Box<dyn Any + Send>,
+    html: String,
+}
+
+/// Appends to `page` the HTML of a piece of a list that is nothing but a function of `key` and `values`: no clock, no session, no
+/// island, no signal that changes. Most rows of a list are, each time it is looked at, what they were the last time.
 ///
-/// `kind` tells apart pieces that are made of the same values. The key holds **all** the values, so nobody is ever shown
-/// HTML that was made of somebody else's.
-pub fn push_kept<V: IntoView>(page: &mut String, kind: &str, values: &impl Serialize, render: impl FnOnce() -> V) {
-    let key = serde_json::to_string(&(kind, values)).ok();
-    if let Some(key) = &key
-        && let Some(html) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).html.get(key)
+/// The values are compared, all of them, so nobody is ever shown HTML that was made of others.
+pub fn push_kept<T: PartialEq + Clone + Send + 'static, V: IntoView>(
+    page: &mut String, key: &str, values: &T, render: impl FnOnce() -> V,
+) {
+    if let Some(piece) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pieces.get(key)
+        && piece.values.downcast_ref::<T>() == Some(values)
     {
-        page.push_str(html);
+        page.push_str(&piece.html);
         return;
     }
     let html = render().into_view().to_html();
     page.push_str(&html);
-    let Some(key) = key else { return };
-    let size = key.len() + html.len();
+    // What it was made of is about as large as what became of it.
+    let size = key.len() + 2 * html.len();
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.bytes + size > LIMIT {
         *kept = Kept::default();
     }
-    if kept.html.insert(key, html).is_none() {
-        kept.bytes += size;
+    kept.bytes += size;
+    if let Some(old) = kept.pieces.insert(key.to_string(), Piece { values: Box::new(values.clone()), html }) {
+        kept.bytes = kept.bytes.saturating_sub(key.len() + 2 * old.html.len());
     }
 }
 
@@ -49,25 +56,28 @@ pub fn push_kept<V: IntoView>(page: &mut String, kind: &str, values: &impl Seria
 mod tests {
     use super::*;
 
-    fn piece(kind: &str, values: &[&str], html: &'static str) -> String {
+    fn piece(key: &str, values: &str, html: &'static str) -> String {
         let mut page = "before ".to_string();
-        push_kept(&mut page, kind, &values, || view! { <b>{html}</b> });
+        push_kept(&mut page, key, &values.to_string(), || view! { <b>{html}</b> });
         page
     }
 
     #[test]
     fn the_same_values_are_rendered_once() {
-        assert_eq!(piece("once", &["a"], "1"), "before <b>1</b>");
-        assert_eq!(piece("once", &["a"], "2"), "before <b>1</b>", "kept");
-        assert_eq!(piece("once", &["b"], "3"), "before <b>3</b>", "other values");
-        assert_eq!(piece("twice", &["a"], "4"), "before <b>4</b>", "another kind");
+        assert_eq!(piece("once", "a", "1"), "before <b>1</b>");
+        assert_eq!(piece("once", "a", "2"), "before <b>1</b>", "kept");
+        assert_eq!(piece("once", "b", "3"), "before <b>3</b>", "other values");
+        assert_eq!(piece("once", "a", "4"), "before <b>4</b>", "the last ones count");
+        assert_eq!(piece("twice", "a", "5"), "before <b>5</b>", "another key");
+        let mut page = String::new();
+        push_kept(&mut page, "twice", &7, || view! { <b>"6"</b> });
+        assert_eq!(page, "<b>6</b>", "another kind of values");
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         for number in 0..200 {
-            let long = "x".repeat(LIMIT / 100);
-            piece("much", &[&long, &number.to_string()], "1");
+            piece(&format!("{number}{}", "x".repeat(LIMIT / 100)), "a", "1");
             assert!(KEPT.lock().expect("whole").bytes <= LIMIT);
         }
     }

@@ -74,9 +74,9 @@ pub fn Cell(
         .into_any();
     }
     let class = match (actions, number) {
-        (true, _) => "cell-actions",
-        (false, true) => "cell-number",
-        (false, false) => "",
+        (true, _) => Some("cell-actions"),
+        (false, true) => Some("cell-number"),
+        (false, false) => None,
     };
     view! { <td role="cell" class=class data-label=label>{children()}</td> }.into_any()
 }

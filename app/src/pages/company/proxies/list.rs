@@ -143,8 +143,13 @@ fn Answer(answer: Result<Page<ProxyView>, ApiError>, query: ProxyQuery, may_chan
     let kept = urls::list(&query).split_once('?').map(|(_, search)| search.to_string()).unwrap_or_default();
     // A row takes some 2.6 kB.
     let mut rows = String::with_capacity(page.items.len() * 3000);
+    // Everything that a row is made of besides its values.
+    let mut key = format!("proxy {may_change} {asks} {kept} ");
+    let common = key.len();
     for item in page.items {
-        push_kept(&mut rows, "proxy", &(&item, &kept, may_change, asks), || {
+        key.truncate(common);
+        key.push_str(&item.id);
+        push_kept(&mut rows, &key, &item, || {
             view! { <ProxyRow item=item.clone() kept=StoredValue::new(kept.clone()) may_change asks/> }
         });
     }
