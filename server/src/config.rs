@@ -21,8 +21,30 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the console and the API
-    Serve,
+    /// Serve the console and the API, and the gateway where it is told to listen
+    Serve {
+        /// Address and port of the console and the API [default: 127.0.0.1:3000]
+        #[arg(long, env = "GATEHOUSE_LISTEN")]
+        listen: Option<String>,
+        /// Addresses and ports of the gateway, like 127.0.0.1:3128 [default: none, it is off]
+        #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
+        gateway_listen: Vec<String>,
+        /// The gateway's policy
+        #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY")]
+        gateway_policy: Option<PathBuf>,
+    },
+    /// The proxy server alone, with its policy from a file
+    Gateway {
+        /// Something else than serving.
+        #[command(subcommand)]
+        command: Option<GatewayCommand>,
+        /// The policy (TOML); read again when it changes, and on SIGHUP
+        #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY")]
+        policy: Option<PathBuf>,
+        /// Addresses and ports to listen on [default: those of the policy]
+        #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
+        listen: Vec<String>,
+    },
     /// Manage people, tokens and the key; works beside a running server
     Admin {
         /// Which.
@@ -31,6 +53,31 @@ pub enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+}
+
+/// `gatehouse gateway …`
+#[derive(Debug, Subcommand)]
+pub enum GatewayCommand {
+    /// Say what is wrong with a policy, line by line, or what it consists of
+    Check {
+        /// The policy
+        file: PathBuf,
+    },
+    /// Say which rule decides about a URL, and which were passed over
+    Explain {
+        /// The policy
+        file: PathBuf,
+        /// What is asked for: http://host/path, or https://host for a tunnel
+        url: String,
+        /// The address that asks
+        #[arg(long, default_value = "127.0.0.1")]
+        client: std::net::IpAddr,
+        /// The person who asks
+        #[arg(long)]
+        person: Option<String>,
+    },
+    /// Read a password from standard input (one line) and print the hash that goes into a policy
+    Hash,
 }
 
 /// `gatehouse admin …`
@@ -81,9 +128,6 @@ pub enum RoleArg {
 /// Settings as flags and environment variables.
 #[derive(Debug, Default, Args)]
 pub struct SettingsArgs {
-    /// Address and port to listen on [default: 127.0.0.1:3000]
-    #[arg(long, global = true, env = "GATEHOUSE_LISTEN")]
-    listen: Option<String>,
     /// surrealkv://PATH, mem://, ws://HOST:PORT or wss://HOST:PORT [default: surrealkv://data/gatehouse.db]
     #[arg(long, global = true, env = "GATEHOUSE_DATABASE")]
     database: Option<String>,
@@ -127,6 +171,8 @@ pub struct SettingsArgs {
 #[serde(deny_unknown_fields)]
 struct SettingsFile {
     listen: Option<String>,
+    gateway_listen: Option<Vec<String>>,
+    gateway_policy: Option<PathBuf>,
     database: Option<String>,
     database_user: Option<String>,
     database_password: Option<String>,
@@ -146,6 +192,10 @@ struct SettingsFile {
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where the gateway listens; it is off when this is empty.
+    pub gateway_listen: Vec<SocketAddr>,
+    /// The gateway's policy.
+    pub gateway_policy: Option<PathBuf>,
     /// The database's URL.
     pub database: String,
     /// User of a database server.
@@ -175,12 +225,25 @@ pub struct Settings {
 /// Answers over HTTPS with the caller's address in its text, without asking who calls.
 const DEFAULT_TEST_TARGET: &str = "https://www.cloudflare.com/cdn-cgi/trace";
 
+/// Reads addresses with ports.
+///
+/// # Errors
+/// Which one is none.
+pub fn addresses(name: &str, texts: &[String]) -> Result<Vec<SocketAddr>, String> {
+    let parse = |text: &String| {
+        text.trim()
+            .parse()
+            .map_err(|_| format!("{name}: '{text}' is not an address with a port, like 127.0.0.1:3128 or [::]:3128"))
+    };
+    texts.iter().filter(|text| !text.is_empty()).map(parse).collect()
+}
+
 impl Settings {
     /// Puts flags, environment, file and defaults together.
     ///
     /// # Errors
     /// Which setting is wrong and what would be right.
-    pub fn load(args: &SettingsArgs) -> Result<Self, String> {
+    pub fn load(args: &SettingsArgs, command: &Command) -> Result<Self, String> {
         let file = match std::fs::read_to_string("gatehouse.toml") {
             Ok(text) => toml::from_str::<SettingsFile>(&text).map_err(|error| format!("gatehouse.toml: {error}"))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => SettingsFile::default(),
@@ -189,7 +252,22 @@ impl Settings {
         // An empty variable in a unit or compose file means "not set".
         let pick = |flag: &Option<String>, file: &Option<String>| flag.clone().filter(|v| !v.is_empty()).or_else(|| file.clone());
 
-        let listen = pick(&args.listen, &file.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
+        let (listen, gateway_listen, gateway_policy) = match command {
+            Command::Serve { listen, gateway_listen, gateway_policy } => {
+                (listen.clone(), gateway_listen.clone(), gateway_policy.clone())
+            }
+            _ => (None, Vec::new(), None),
+        };
+        let gateway_listen: Vec<String> = gateway_listen.into_iter().filter(|text| !text.is_empty()).collect();
+        let gateway_listen = if gateway_listen.is_empty() { file.gateway_listen.unwrap_or_default() } else { gateway_listen };
+        let gateway_listen = addresses("GATEWAY_LISTEN", &gateway_listen)?;
+        let gateway_policy = gateway_policy.filter(|path| !path.as_os_str().is_empty()).or(file.gateway_policy);
+        if !gateway_listen.is_empty() && gateway_policy.is_none() {
+            return Err(
+                "GATEWAY_POLICY: the gateway needs a policy; docs/operator/gateway-policy.md says what stands in one".into()
+            );
+        }
+        let listen = pick(&listen, &file.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
         let listen = listen
             .parse()
             .map_err(|_| format!("LISTEN: '{listen}' is not an address with a port, like 127.0.0.1:3000 or [::]:3000"))?;
@@ -222,6 +300,8 @@ impl Settings {
         };
         Ok(Self {
             listen,
+            gateway_listen,
+            gateway_policy,
             database,
             database_user: pick(&args.database_user, &file.database_user),
             database_password: pick(&args.database_password, &file.database_password).map(Secret::new),

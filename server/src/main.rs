@@ -4,7 +4,9 @@ mod admin;
 mod api;
 mod config;
 mod form_posts;
+mod gateway;
 mod http_errors;
+mod kept_pages;
 mod metrics;
 mod pages;
 mod router;
@@ -29,7 +31,10 @@ fn main() -> ExitCode {
         println!("{}", api::openapi_json());
         return ExitCode::SUCCESS;
     }
-    let settings = match Settings::load(&cli.settings) {
+    if let Command::Gateway { command: Some(command), .. } = &cli.command {
+        return gateway::offline(command);
+    }
+    let settings = match Settings::load(&cli.settings, &cli.command) {
         Ok(settings) => settings,
         Err(why) => return fail(&why),
     };
@@ -40,7 +45,8 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve => serve::serve(settings).await,
+            Command::Serve { .. } => serve::serve(settings).await,
+            Command::Gateway { policy, listen, .. } => gateway::run(policy, &listen).await,
             Command::Admin { command } => admin::run(settings, command).await,
             Command::Openapi => Ok(()),
         }

@@ -8,11 +8,24 @@ use gatehouse_app::{context::RequestContext, error::ServerFunction, outcome::For
 use http::{HeaderValue, header};
 use leptos::prelude::provide_context;
 
-use crate::{security::Visitor, state::AppState};
+use crate::{
+    kept_pages::{self, Key},
+    security::Visitor,
+    state::AppState,
+};
 
 /// A page. The app answers paths it does not know with 404.
 pub async fn page(State(state): State<AppState>, request: Request) -> Response {
-    render(&state, request, None).await
+    let visitor = request.extensions().get::<Visitor>();
+    let key = visitor.and_then(|visitor| Key::of(request.uri(), &visitor.theme, visitor.actor.as_ref().ok()?));
+    // Before it is rendered: what changes meanwhile makes it count as old.
+    let (Some(key), Some(generation)) = (key, state.platform.proxies_generation()) else {
+        return render(&state, request, None).await;
+    };
+    if let Some(page) = kept_pages::find(&key, generation) {
+        return page;
+    }
+    kept_pages::keep(key, generation, render(&state, request, None).await).await
 }
 
 /// A page that says what a posted form led to, when there is an outcome.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
-use crate::{admin, config::Settings, router::router, site, startup, state::AppState};
+use crate::{admin, config::Settings, gateway, router::router, site, startup, state::AppState};
 
 /// How long requests under way have when the server is told to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -29,6 +29,12 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     if let Some(socket) = settings.socket() {
         admin::listen(&socket, platform.clone())?;
     }
+    let gateway = match &settings.gateway_policy {
+        Some(policy) if !settings.gateway_listen.is_empty() => {
+            Some(gateway::start(policy, settings.gateway_listen.clone()).await?)
+        }
+        _ => None,
+    };
     let url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     println!("Gatehouse is ready: {url}");
     if platform.needs_setup().await.map_err(|e| e.to_string())? {
@@ -62,10 +68,22 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         let _ = ended.wait_for(|ending| *ending).await;
         tokio::time::sleep(DRAIN).await;
     };
-    tokio::select! {
-        result = server => result.map_err(|e| e.to_string())?,
-        () = overdue => tracing::warn!("requests that took too long were cut off"),
-    }
+    let gateway = async {
+        if let Some(gateway) = gateway {
+            gateway.until(end_signal()).await;
+        }
+    };
+    let console = async {
+        tokio::select! {
+            result = server => result.map_err(|e| e.to_string()),
+            () = overdue => {
+                tracing::warn!("requests that took too long were cut off");
+                Ok(())
+            }
+        }
+    };
+    let (console, ()) = tokio::join!(console, gateway);
+    console?;
     if let Some(socket) = settings.database.strip_prefix("surrealkv://") {
         let _ = std::fs::remove_file(format!("{}.sock", socket.trim_end_matches('/')));
     }
@@ -73,7 +91,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
 }
 
 /// Ctrl-C or SIGTERM.
-async fn end_signal() {
+pub(crate) async fn end_signal() {
     let mut term = match tokio::signal::unix::signal(SignalKind::terminate()) {
         Ok(term) => term,
         Err(_) => return std::future::pending().await,

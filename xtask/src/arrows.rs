@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const APP: &str = "gatehouse-app";
 const DOMAIN: &str = "gatehouse-domain";
 const ENGINES: &str = "gatehouse-engines";
+const GATEWAY: &str = "gatehouse-gateway";
 const MAIL: &str = "gatehouse-mail";
 const FRONTEND: &str = "frontend";
 const OUTBOUND: &str = "gatehouse-outbound";
@@ -26,13 +27,14 @@ const XTASK: &str = "xtask";
 const OURS: &[(&str, &[&str])] = &[
     (DOMAIN, &[]),
     (MAIL, &[DOMAIN]),
+    (GATEWAY, &[DOMAIN]),
     (PLATFORM, &[DOMAIN, MAIL]),
     (STORE, &[PLATFORM, DOMAIN]),
     (OUTBOUND, &[PLATFORM, DOMAIN]),
     (ENGINES, &[PLATFORM, DOMAIN]),
     (APP, &[PLATFORM, DOMAIN]),
     (FRONTEND, &[APP]),
-    (SERVER, &[APP, STORE, OUTBOUND, ENGINES, PLATFORM, DOMAIN]),
+    (SERVER, &[APP, STORE, OUTBOUND, ENGINES, GATEWAY, PLATFORM, DOMAIN]),
     (XTASK, &[]),
 ];
 

@@ -8,6 +8,7 @@
 //! **Deliberately absent**: I/O, clocks, random numbers, and anything that does not build for `wasm32-unknown-unknown`.
 
 pub mod account;
+pub mod address;
 pub mod analysis;
 mod borrowed;
 pub mod bypass;

@@ -118,7 +118,9 @@ impl Route {
     pub fn label(&self) -> String {
         match self {
             Self::Proxy { proxy, instead_of: None } => format!("through {}", proxy.name),
-            Self::Proxy { proxy, instead_of: Some(first) } => format!("through {}, as {} can't be reached", proxy.name, first.name),
+            Self::Proxy { proxy, instead_of: Some(first) } => {
+                format!("through {}, as {} can't be reached", proxy.name, first.name)
+            }
             Self::Direct { reason } => format!("direct: {}", reason.label()),
         }
     }

@@ -1,6 +1,8 @@
 //! Which addresses may be dialled.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use gatehouse_domain::address;
 
 /// Which addresses this installation connects to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,67 +24,15 @@ impl AddressPolicy {
     pub fn allows(self, address: IpAddr) -> bool {
         match self {
             Self::AllowAll => true,
-            Self::PublicOnly => is_public(address),
+            Self::PublicOnly => address::special(address).is_none(),
         }
     }
 }
 
-/// IPv4 networks that are not public: the IANA special-purpose registry (RFC 6890 and its updates), multicast, and the one
-/// public address by which a large cloud serves its own machines.
-const CLOSED_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, RFC 791
-    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private, RFC 1918
-    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT, RFC 6598
-    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback, RFC 1122
-    (Ipv4Addr::new(168, 63, 129, 16), 32), // Azure's own services
-    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, RFC 3927; metadata services
-    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private, RFC 1918
-    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments, RFC 6890
-    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation, RFC 5737
-    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4 relays, RFC 7526
-    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private, RFC 1918
-    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks, RFC 2544
-    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation, RFC 5737
-    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation, RFC 5737
-    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast, RFC 5771
-    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, RFC 1112; broadcast
-];
-
-/// IPv6 networks inside global unicast (2000::/3) that are not public. Everything outside of it is closed anyway: loopback,
-/// unspecified, link-local, unique local (and with it `fd00:ec2::254`), multicast, NAT64 (64:ff9b::/96, 64:ff9b:1::/48),
-/// IPv4-compatible, discard, segment routing.
-const CLOSED_V6: &[(Ipv6Addr, u32)] = &[
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments, RFC 2928: Teredo, ORCHID, benchmarks
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation, RFC 3849
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4, RFC 3056: leads to any IPv4 address
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation, RFC 9637
-];
-
-/// Whether this address belongs to the public internet.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            // ::ffff:10.0.0.1 is dialled as 10.0.0.1.
-            Some(mapped) => is_public_v4(mapped),
-            None => is_public_v6(address),
-        },
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let bits = address.to_bits();
-    !CLOSED_V4.iter().any(|(net, prefix)| (bits ^ net.to_bits()) >> (32 - prefix) == 0)
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let bits = address.to_bits();
-    let global_unicast = bits >> 125 == 0b001;
-    global_unicast && !CLOSED_V6.iter().any(|(net, prefix)| (bits ^ net.to_bits()) >> (128 - prefix) == 0)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -208,11 +158,11 @@ mod tests {
             let v4 = Ipv4Addr::from_bits(bits);
             if v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast()
                 || v4.is_documentation() || v4.is_unspecified() {
-                prop_assert!(!is_public_v4(v4));
+                prop_assert!(!AddressPolicy::PublicOnly.allows(v4.into()));
             }
             let v6 = Ipv6Addr::from_bits(wide);
             if v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unique_local() || v6.is_unicast_link_local() {
-                prop_assert!(!is_public(v6.into()));
+                prop_assert!(!AddressPolicy::PublicOnly.allows(v6.into()));
             }
         }
     }

@@ -36,6 +36,13 @@ impl Platform {
         Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
     }
 
+    /// A number that has changed whenever a proxy setting, the default, or who uses them may have; `None` where other processes write,
+    /// too, and nobody knows.
+    #[must_use]
+    pub fn proxies_generation(&self) -> Option<u64> {
+        self.proxies.proxies_generation()
+    }
+
     /// One proxy setting.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 mod access;
 mod analyses;
 mod checks;
+
 mod cli;
+mod gateway;
 mod harness;
 mod integrations;
 mod parts;

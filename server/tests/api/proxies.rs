@@ -450,3 +450,50 @@ fn an_auditor_looks_and_changes_nothing() {
         assert_eq!((answer.status, answer.code()), (403, "forbidden"), "{method} {path}");
     }
 }
+
+#[test]
+fn a_list_page_that_is_given_again_is_never_old_and_never_somebody_elses() {
+    let server = Start::new().start();
+    server.admin_output(
+        &["create", "--email", "audit@example.com", "--password-stdin", "--role", "auditor"],
+        "another long password\n",
+    );
+    let cookie = |email: &str, password: &str| {
+        let body = json!({"email": email, "password": password}).to_string();
+        send("POST", &format!("{}/api/v1/sessions", server.url), &[], Some(&body)).cookie()
+    };
+    let (admin, auditor) =
+        (cookie(crate::harness::EMAIL, crate::harness::PASSWORD), cookie("audit@example.com", "another long password"));
+    let page = |cookie: &str| send("GET", &format!("{}/company/settings/proxies", server.url), &[("cookie", cookie)], None);
+    let nonce = |answer: &crate::harness::Answer| {
+        let policy = answer.header("content-security-policy").to_string();
+        policy.split("'nonce-").nth(1).expect("a nonce").split('\'').next().expect("its end").to_string()
+    };
+    server.proxy("First");
+    let pages: Vec<_> = (0..3).map(|_| page(&admin)).collect();
+    let nonces: Vec<_> = pages.iter().map(nonce).collect();
+    assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2], "a nonce is for one answer: {nonces:?}");
+    for (page, nonce) in pages.iter().zip(&nonces) {
+        assert!(page.text.contains(&format!("nonce=\"{nonce}\"")) && page.text.contains("First"));
+        assert_eq!(page.text.replace(nonce, ""), pages[0].text.replace(&nonces[0], ""), "the same page");
+        for name in ["x-content-type-options", "cache-control"] {
+            assert_eq!(page.header(name), pages[0].header(name), "{name}");
+        }
+    }
+    // Whatever is written is seen by whoever asks next.
+    for round in 0..20 {
+        let name = format!("Round {round}");
+        let id = server.proxy(&name)["id"].as_str().expect("an id").to_string();
+        assert!(page(&admin).text.contains(&name), "made");
+        assert_eq!(server.delete(&format!("/api/v1/proxies/{id}")).status, 204);
+        assert!(!page(&admin).text.contains(&name), "deleted");
+    }
+    // Who may not change anything is not offered it, whoever asked before.
+    assert!(page(&admin).text.contains("+ NEW") && !page(&auditor).text.contains("+ NEW"));
+    assert!(page(&admin).text.contains("admin@example.com") && page(&auditor).text.contains("audit@example.com"));
+    let dark =
+        send("GET", &format!("{}/company/settings/proxies", server.url), &[("cookie", &format!("{admin}; theme=dark"))], None);
+    assert!(dark.text.contains("data-theme=\"dark\"") && !page(&admin).text.contains("data-theme=\"dark\""));
+    assert_eq!(send("DELETE", &format!("{}/api/v1/sessions", server.url), &[("cookie", &admin)], None).status, 204);
+    assert!(!page(&admin).text.contains("First"), "signed out");
+}

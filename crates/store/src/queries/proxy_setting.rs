@@ -47,14 +47,17 @@ macro_rules! note_fallback {
     };
 }
 
-const CREATE: &str = concat!("{
+const CREATE: &str = concat!(
+    "{
     IF !record::exists($company) { RETURN { outcome: 'not_found' } };
     IF $key_id != NONE {
         LET $current = (SELECT VALUE key_id FROM ONLY installation:main FOR UPDATE);
         IF $current != NONE AND $current != $key_id { RETURN { outcome: 'key_changed' } };
     };
     LET $same = (SELECT VALUE id FROM proxy_setting WHERE company = $company AND name_key = $content.name_key LIMIT 1);
-    IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };", note_fallback!(), "
+    IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };",
+    note_fallback!(),
+    "
     CREATE ONLY $id CONTENT $content RETURN NONE;
     IF $is_default {
         LET $old = (SELECT VALUE proxy FROM ONLY $pointer FOR UPDATE);
@@ -64,7 +67,8 @@ const CREATE: &str = concat!("{
     LET $row = (SELECT * FROM ONLY $id);
     LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND proxy = NONE);
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
-}");
+}"
+);
 
 const REPLACE: &str = concat!("{
     LET $before = (SELECT version, company FROM ONLY $id FOR UPDATE);

@@ -2,9 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use gatehouse_domain::{
-    Authentication, Cause, Health, LastTest, Page, ProxyQuery, ProxySort, Scheme, SortField, UsedBy, Via,
-};
+use gatehouse_domain::{Authentication, Cause, Health, LastTest, Page, ProxyQuery, ProxySort, Scheme, SortField, UsedBy, Via};
 use gatehouse_platform::{
     CompanyId, ProxyId, Sealed,
     ports::{ProxyRecord, ProxyStore as _, ProxyWrite, StoreError},
@@ -289,9 +287,7 @@ async fn a_second_setting_is_used_by_the_first(bed: Arc<Bed>) {
     let first = ProxyId::new();
     let made = store.create_proxy(company, first, &write_with("first", Some(second)), now()).await.expect("made");
     assert_eq!(made.values.fallback, Some(second.to_string()));
-    let uses = |name: &str| {
-        vec![UsedBy { kind: "proxy".into(), id: first.to_string(), name: name.into(), via: Via::Setting }]
-    };
+    let uses = |name: &str| vec![UsedBy { kind: "proxy".into(), id: first.to_string(), name: name.into(), via: Via::Setting }];
     assert_eq!(store.proxy(company, second).await.expect("there").used_by, uses("first"));
     let refused = async |name: &str| match store.delete_proxy(company, second, None).await {
         Err(StoreError::InUse(users)) => assert_eq!(users, uses(name)),

@@ -8,12 +8,12 @@ use super::{all, crumbs, parts::LastTestNote, use_id};
 use crate::{
     api::proxies::load_proxy,
     components::{Breadcrumbs, ButtonKind, Day, ErrorState, Icon, IconName, LinkButton, PageHeader},
+    context::signed_in,
+    error::ApiError,
     islands::{
         Packed,
         proxies::{Editor, Users, urls},
     },
-    context::signed_in,
-    error::ApiError,
     page::{answer_with_status, may_change, use_outcome},
 };
 
@@ -68,13 +68,11 @@ pub fn ProxyEditPage() -> impl IntoView {
                 }
                 .into_any()
             }
-            Err(error) => {
-                view! {
-                    <PageHeader title="Edit a proxy setting"/>
-                    {failed(error)}
-                }
-                .into_any()
+            Err(error) => view! {
+                <PageHeader title="Edit a proxy setting"/>
+                {failed(error)}
             }
+            .into_any(),
         }
     };
     view! {

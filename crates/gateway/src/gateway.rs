@@ -1,0 +1,330 @@
+//! The gateway as a whole: where it listens, the policy that is in force, and how it stops.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+};
+
+use crate::{
+    auth::Doorkeeper,
+    dial::Pool,
+    egress::{Egresses, Lane},
+    guard::Guard,
+    http::write::Passing,
+    log::{Format, Log},
+    metrics::Metrics,
+    policy::{
+        EgressSettings, Policy, Way,
+        value::{ForwardedFields, LogFormat},
+    },
+    resolve::Resolver,
+    session,
+};
+
+/// How many connections may wait to be taken.
+const BACKLOG: u32 = 4096;
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long nothing is taken after the system had no more descriptors.
+const NO_DESCRIPTORS: Duration = Duration::from_millis(50);
+
+/// A policy and what follows from it: what a request sees from its beginning to its end.
+pub(crate) struct Snapshot {
+    pub(crate) policy: Policy,
+    pub(crate) guard: Guard,
+    pub(crate) passing: Passing,
+    pub(crate) lanes: Vec<Arc<Lane>>,
+    /// The way of rules that name none.
+    pub(crate) direct: Arc<Lane>,
+    pub(crate) resolver: Resolver,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) resolver: Resolver,
+    pub(crate) doorkeeper: Doorkeeper,
+    pub(crate) egress: Egresses,
+    pub(crate) pool: Pool,
+    pub(crate) log: Log,
+    pub(crate) metrics: Metrics,
+    own: Vec<SocketAddr>,
+    /// Told apart from another gateway of the same name by what comes behind it.
+    stop: watch::Sender<Stop>,
+    is_draining: AtomicBool,
+    open: AtomicUsize,
+    clients: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stop {
+    Running,
+    /// No new connections; what is on its way may end.
+    Draining,
+    /// What is still on its way is cut.
+    Cut,
+}
+
+/// Hears of the end.
+pub(crate) struct StopWatch(watch::Receiver<Stop>);
+
+impl StopWatch {
+    /// Returns when the gateway begins to stop.
+    pub(crate) async fn draining(&mut self) {
+        // The sender goes away with everything else.
+        let _ = self.0.wait_for(|stop| *stop >= Stop::Draining).await;
+    }
+
+    /// Returns when what is still on its way is cut.
+    pub(crate) async fn cut(&mut self) {
+        let _ = self.0.wait_for(|stop| *stop >= Stop::Cut).await;
+    }
+}
+
+impl Shared {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn watch(&self) -> StopWatch {
+        StopWatch(self.stop.subscribe())
+    }
+
+    fn make(&self, policy: Policy) -> Snapshot {
+        let before = self.snapshot.load();
+        make(policy, self.own.clone(), self.resolver.clone(), Some(&before))
+    }
+
+    /// Counts a client's connection; `None` when it has as many as it may have.
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Admitted> {
+        let most = self.snapshot.load().policy.settings().clients.max_connections;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = clients.entry(client).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        drop(clients);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Some(Admitted { shared: self.clone(), client })
+    }
+}
+
+/// A client's connection that is counted.
+struct Admitted {
+    shared: Arc<Shared>,
+    client: IpAddr,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = clients.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&self.client);
+            }
+        }
+        drop(clients);
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn make(policy: Policy, own: Vec<SocketAddr>, resolver: Resolver, before: Option<&Snapshot>) -> Snapshot {
+    let settings = policy.settings();
+    let passing =
+        Passing { via: settings.forwarded.via.value.clone(), tells_client: settings.forwarded.headers == ForwardedFields::Add };
+    // A way that stays the same keeps what is known of it: who is on it, and whether it is in trouble.
+    let lane = |settings: &EgressSettings| {
+        let known = before.into_iter().flat_map(|before| before.lanes.iter().chain([&before.direct]));
+        known.into_iter().find(|lane| lane.is_for(settings)).cloned().unwrap_or_else(|| Arc::new(Lane::new(settings.clone())))
+    };
+    let lanes = settings.egresses.iter().map(lane).collect();
+    let direct = lane(&EgressSettings {
+        name: "direct".into(),
+        way: Way::Direct { source: None },
+        weight: 1,
+        max_connections: None,
+        max_waiting: 0,
+    });
+    Snapshot { guard: policy.guard(own), passing, lanes, direct, resolver, policy }
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It can't listen there.
+    #[error("The gateway can't listen on {0}: {1}.")]
+    Listen(SocketAddr, io::Error),
+    /// The log can't be written.
+    #[error("The log {0} can't be opened: {1}.")]
+    Log(String, io::Error),
+    /// The name servers of this machine are not known.
+    #[error("This machine's name servers can't be found out: {0}.")]
+    Resolver(String),
+}
+
+/// A gateway that runs.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Listens where the policy says, or at `listen` where it is given, and serves from then on.
+    ///
+    /// # Errors
+    /// It can't listen, log or resolve.
+    pub async fn start(policy: Policy, listen: Option<Vec<SocketAddr>>) -> Result<Self, StartError> {
+        let settings = policy.settings();
+        let resolver = Resolver::system(settings.timeouts.connect).map_err(|error| StartError::Resolver(error.to_string()))?;
+        let log = match &settings.log.path {
+            None => Log::none(),
+            Some(path) => {
+                let format = match settings.log.format {
+                    LogFormat::Json => Format::Json,
+                    LogFormat::Squid => Format::Squid,
+                };
+                Log::open(Path::new(path), format).map_err(|error| StartError::Log(path.clone(), error))?
+            }
+        };
+        let mut listeners = Vec::new();
+        for address in listen.unwrap_or_else(|| settings.listen.addresses.clone()) {
+            listeners.push(bind(address).map_err(|error| StartError::Listen(address, error))?);
+        }
+        let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let snapshot = make(policy, addresses.clone(), resolver.clone(), None);
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            resolver,
+            doorkeeper: Doorkeeper::default(),
+            egress: Egresses::default(),
+            pool: Pool::default(),
+            log,
+            metrics: Metrics::default(),
+            own: addresses.clone(),
+            stop: watch::Sender::new(Stop::Running),
+            is_draining: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            clients: Mutex::default(),
+        });
+        for listener in listeners {
+            tokio::spawn(accept(shared.clone(), listener));
+        }
+        tokio::spawn(sweep(shared.clone()));
+        Ok(Self { shared, addresses })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Puts another policy in force: for every request that begins from now on. Those on their way keep the one they began with.
+    /// Where it listens and logs does not change.
+    pub fn swap(&self, policy: Policy) {
+        let next = self.shared.make(policy);
+        self.shared.snapshot.store(Arc::new(next));
+    }
+
+    /// What has happened so far, for Prometheus.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let mut text = self.shared.metrics.text();
+        let (records, dropped) = self.shared.log.counts();
+        text.push_str(&format!(
+            "# TYPE gatehouse_gateway_log_records_total counter\ngatehouse_gateway_log_records_total {records}\n\
+             # TYPE gatehouse_gateway_log_dropped_total counter\ngatehouse_gateway_log_dropped_total {dropped}\n"
+        ));
+        text
+    }
+
+    /// Takes no more connections, gives what is on its way so long, and cuts what is left then. Answers how many were cut.
+    pub async fn stop(self) -> usize {
+        let limit = self.shared.snapshot.load().policy.settings().timeouts.drain;
+        self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.shared.stop.send_replace(Stop::Draining);
+        self.shared.pool.clear();
+        let begun = Instant::now();
+        while self.shared.open.load(Ordering::Relaxed) > 0 && begun.elapsed() < limit {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let cut = self.shared.open.load(Ordering::Relaxed);
+        self.shared.stop.send_replace(Stop::Cut);
+        cut
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // What is accepted has it from here: one system call less for each.
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let mut stop = shared.watch();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.draining() => return,
+        };
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // No descriptors left, most likely: those who are served give theirs back.
+                tracing::warn!(%error, "a connection was not taken");
+                shared.pool.clear();
+                tokio::time::sleep(NO_DESCRIPTORS).await;
+                continue;
+            }
+        };
+        let address = client.ip().to_canonical();
+        // Whoever is not served learns nothing, not even what this is.
+        let admitted = if shared.snapshot.load().policy.serves(address) { shared.admit(address) } else { None };
+        shared.metrics.connection(admitted.is_some());
+        let Some(admitted) = admitted else { continue };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let _admitted = admitted;
+            session::serve(shared, stream, client).await;
+        });
+    }
+}
+
+async fn sweep(shared: Arc<Shared>) {
+    let mut stop = shared.watch();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => shared.pool.sweep(),
+            () = stop.draining() => return,
+        }
+    }
+}

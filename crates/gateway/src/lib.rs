@@ -1,0 +1,25 @@
+//! The gateway: a proxy server between people and products on one side and the internet on the other.
+//!
+//! What a client asks for is normalised ([`names`]), judged by the policy ([`policy`]), and what it resolves to is vetted
+//! ([`guard`]) before that very address is dialled. [`session`] is the way of a request, from top to bottom; [`Gateway`] is what is
+//! started and stopped.
+
+mod auth;
+mod dial;
+mod egress;
+mod gateway;
+pub mod guard;
+pub mod http;
+mod io;
+pub mod log;
+mod metrics;
+pub mod names;
+mod pac;
+mod page;
+pub mod policy;
+mod relay;
+mod resolve;
+mod session;
+mod tunnel;
+
+pub use gateway::{Gateway, StartError};

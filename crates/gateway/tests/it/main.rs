@@ -1,0 +1,13 @@
+//! The gateway over real sockets: clients that write raw bytes on one side, an origin that keeps what it gets on the other.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic: that is how it fails")]
+
+mod bed;
+mod clients;
+mod closed;
+mod forwarding;
+mod framing;
+mod people;
+mod stopping;
+mod tunnels;
+mod upstream;

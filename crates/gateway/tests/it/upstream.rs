@@ -1,0 +1,150 @@
+//! Ways out through other proxies: a real Squid, with a name and a password.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::bed::{Client, Origin, ask, gateway};
+
+/// A Squid of its own.
+struct Squid {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Squid {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // htpasswd -nb ann 'open sesame'
+        let made =
+            Command::new("htpasswd").args(["-nb", "ann", "open sesame"]).output().expect("htpasswd (Debian: apache2-utils)");
+        fs::write(at("users"), made.stdout).unwrap();
+        let config = format!(
+            "http_port 127.0.0.1:{port}\npid_filename {}\ncache_log {}\naccess_log stdio:{}\ncache deny all\n\
+             auth_param basic program /usr/lib/squid/basic_ncsa_auth {}\nacl known proxy_auth REQUIRED\nhttp_access allow known\n\
+             http_access deny all\nshutdown_lifetime 0 seconds\nlogfile_rotate 0\n",
+            at("pid"),
+            at("cache.log"),
+            at("access.log"),
+            at("users")
+        );
+        fs::write(at("squid.conf"), config).unwrap();
+        // As root it runs as `proxy`, who has to get in.
+        let _ = Command::new("chmod").args(["-R", "a+rwX", &folder.path().display().to_string()]).status();
+        let child = Command::new("squid")
+            .args(["-N", "-f", &at("squid.conf")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("squid (Debian: squid-openssl)");
+        for _ in 0..100 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        fs::write(at("password"), "open sesame\n").unwrap();
+        Self { child, folder, port }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default()
+    }
+
+    fn egress(&self, name: &str) -> String {
+        format!(
+            "[[egress]]\nname = '{name}'\nkind = 'upstream'\nurl = 'http://127.0.0.1:{}'\nusername = 'ann'\npassword_file = '{}'\n",
+            self.port,
+            self.folder.path().join("password").display()
+        )
+    }
+}
+
+impl Drop for Squid {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const NETWORK: &str = "[network]\nopen = ['127.0.0.0/8']\nconnect_ports = ['1-65535']\nhttp_ports = ['1-65535']\n";
+
+#[tokio::test]
+async fn requests_and_tunnels_take_the_way_that_a_rule_names() {
+    let (origin, squid) = (Origin::start().await, Squid::start().await);
+    let gateway =
+        gateway(&format!("{NETWORK}{}[[rule]]\nname = 'all'\naction = 'allow'\negress = 'line'\n", squid.egress("line"))).await;
+    let mut client = Client::to(&gateway).await;
+    for _ in 0..3 {
+        assert_eq!(client.ask(origin.get("/x?a=b")).await.body, "hello");
+    }
+    client.write(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\nGET /y HTTP/1.1\r\nHost: a\r\n\r\n", origin.address)).await;
+    assert_eq!(client.answer_to("CONNECT").await.expect("an answer").status, 200);
+    assert_eq!(client.answer().await.expect("the target's").body, "hello");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let log = squid.log();
+    assert_eq!(log.matches("TCP_MISS/200").count(), 3, "{log}");
+    drop(client);
+    let seen = origin.seen().concat();
+    assert!(!seen.to_lowercase().contains("proxy-authorization"), "{seen}");
+    assert!(seen.contains("GET /x?a=b HTTP/1.1"), "{seen}");
+}
+
+#[tokio::test]
+async fn an_egress_that_dies_loses_its_traffic_for_a_moment_only() {
+    let origin = Origin::start().await;
+    let (one, mut two) = (Squid::start().await, Squid::start().await);
+    let gateway = gateway(&format!(
+        "{NETWORK}{}{}[[egress_pool]]\nname = 'both'\nmembers = ['one', 'two']\n[[rule]]\nname = 'all'\naction = 'allow'\negress = 'both'\n",
+        one.egress("one"),
+        two.egress("two")
+    ))
+    .await;
+    for _ in 0..20 {
+        assert_eq!(ask(&gateway, origin.get("/x")).await.status, 200);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(one.log().contains("TCP_MISS/200") && two.log().contains("TCP_MISS/200"), "both carry some");
+    two.child.kill().unwrap();
+    let mut failed = 0;
+    for _ in 0..50 {
+        failed += u32::from(ask(&gateway, origin.get("/x")).await.status != 200);
+    }
+    assert_eq!(failed, 0, "nothing of a request had left: it may take the other way");
+    // Alone it is said which one it is.
+    drop(one);
+    let answer = ask(&gateway, origin.get("/x")).await;
+    assert_eq!((answer.status, answer.error()), (502, "destination_unavailable"), "{answer:?}");
+    assert!(answer.body.contains("“one”") || answer.body.contains("“two”"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn over_the_limit_of_a_way_the_answer_is_quick_and_says_when_to_come_again() {
+    let origin = Origin::start().await;
+    let gateway = gateway(&format!(
+        "{NETWORK}[timeouts]\nconnect = '500 ms'\n[[egress]]\nname = 'narrow'\nkind = 'direct'\nmax_connections = 2\nmax_waiting = 1\n\
+         [[rule]]\nname = 'all'\naction = 'allow'\negress = 'narrow'\n"
+    ))
+    .await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::to(&gateway).await;
+        client.write(origin.get("/silent")).await;
+        slow.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut waiting = Client::to(&gateway).await;
+    waiting.write(origin.get("/x")).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = std::time::Instant::now();
+    let answer = ask(&gateway, origin.get("/x")).await;
+    assert_eq!((answer.status, answer.error(), answer.field("retry-after")), (503, "connection_limit_reached", Some("1")));
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    // The one that waited gets no place in time either.
+    assert_eq!(waiting.answer().await.expect("an answer").status, 503);
+}

@@ -1,0 +1,194 @@
+//! `gatehouse gateway`, and the gateway inside `gatehouse serve`.
+
+use std::{
+    io::BufRead as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use gatehouse_gateway::{
+    Gateway,
+    names::Host,
+    policy::{Policy, Question, Scheme, value::PasswordText},
+};
+use tokio::signal::unix::SignalKind;
+
+use crate::{
+    config::{GatewayCommand, addresses},
+    serve::end_signal,
+};
+
+/// How often the policy's file is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A gateway and where its policy comes from.
+pub struct Running {
+    gateway: Gateway,
+    policy: PathBuf,
+}
+
+/// `gatehouse gateway --policy FILE`: serves until told to end.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn run(policy: Option<PathBuf>, listen: &[String]) -> Result<(), String> {
+    let policy =
+        policy.ok_or("say where the policy is: --policy FILE. docs/operator/gateway-policy.md says what stands in one")?;
+    let listen = addresses("--listen", listen)?;
+    let running = start(&policy, listen).await?;
+    running.until(end_signal()).await;
+    Ok(())
+}
+
+/// Starts a gateway; without addresses it listens where the policy says.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn start(policy: &Path, listen: Vec<SocketAddr>) -> Result<Running, String> {
+    let loaded = load(policy)?;
+    for line in loaded.summary().to_string().lines() {
+        tracing::info!("policy: {line}");
+    }
+    for line in not_yet(&loaded) {
+        tracing::warn!("policy: {line}");
+    }
+    let listen = Some(listen).filter(|listen| !listen.is_empty());
+    let gateway = Gateway::start(loaded, listen).await.map_err(|error| error.to_string())?;
+    for address in gateway.addresses() {
+        println!("The gateway is ready: {address}");
+    }
+    Ok(Running { gateway, policy: policy.to_path_buf() })
+}
+
+impl Running {
+    /// Serves until `end`, following changes of the policy; then lets what is on its way come to its end.
+    pub async fn until(self, end: impl Future<Output = ()>) {
+        let Self { gateway, policy } = self;
+        tokio::select! {
+            () = end => {}
+            () = follow(&gateway, &policy) => {}
+        }
+        tracing::info!("the gateway is ending: no new connections are taken");
+        let cut = gateway.stop().await;
+        if cut > 0 {
+            tracing::warn!("{cut} connections of the gateway took too long and were cut off");
+        }
+    }
+}
+
+/// Puts the policy in force again whenever its file has changed, or SIGHUP asks for it. One that is wrong is said, and the last good
+/// one stays.
+async fn follow(gateway: &Gateway, path: &Path) {
+    let changed = |path: &Path| -> Option<(SystemTime, u64)> {
+        let about = std::fs::metadata(path).ok()?;
+        Some((about.modified().ok()?, about.len()))
+    };
+    let mut seen = changed(path);
+    let Ok(mut hangup) = tokio::signal::unix::signal(SignalKind::hangup()) else { return std::future::pending().await };
+    loop {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK) => false,
+        };
+        let now = changed(path);
+        if !asked && (now == seen || now.is_none()) {
+            continue;
+        }
+        seen = now;
+        let file = path.to_path_buf();
+        // Lists of a million names take a second.
+        match tokio::task::spawn_blocking(move || load(&file)).await {
+            Ok(Ok(policy)) => {
+                tracing::info!("the policy is in force: {}", policy.summary().to_string().lines().next().unwrap_or_default());
+                gateway.swap(policy);
+            }
+            Ok(Err(why)) => tracing::error!("the policy stays as it was: {why}"),
+            Err(error) => tracing::error!(%error, "the policy stays as it was"),
+        }
+    }
+}
+
+/// What a policy asks for and this version does not do: said, so that nobody relies on it.
+fn not_yet(policy: &Policy) -> Vec<String> {
+    let settings = policy.settings();
+    let mut lines = Vec::new();
+    if settings.cache.enabled {
+        lines.push("cache.enabled: this version keeps no answers; each request goes to its target.".to_string());
+    }
+    if settings.compress.enabled {
+        lines.push("compress.enabled: this version does not compress.".to_string());
+    }
+    if !settings.limits.is_empty() {
+        lines.push(format!("[[limit]]: this version does not enforce limits; {} stand in the policy.", settings.limits.len()));
+    }
+    lines
+}
+
+fn load(path: &Path) -> Result<Policy, String> {
+    Policy::load(path).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        format!("the policy can't be used:\n{}", lines.join("\n"))
+    })
+}
+
+/// What needs no gateway that runs.
+pub fn offline(command: &GatewayCommand) -> ExitCode {
+    let result = match command {
+        GatewayCommand::Check { file } => load(file).map(|policy| {
+            let lines: Vec<String> = [policy.summary().to_string()].into_iter().chain(not_yet(&policy)).collect();
+            lines.join("\n")
+        }),
+        GatewayCommand::Explain { file, url, client, person } => explain(file, url, *client, person.as_deref()),
+        GatewayCommand::Hash => hash(),
+    };
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("gatehouse: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain(file: &Path, url: &str, client: std::net::IpAddr, person: Option<&str>) -> Result<String, String> {
+    let policy = load(file)?;
+    let (scheme, rest, port, method) = match url.split_once("://") {
+        Some(("http", rest)) => (Scheme::Http, rest, 80, "GET"),
+        Some(("https", rest)) => (Scheme::Connect, rest, 443, "CONNECT"),
+        _ => return Err(format!("'{url}' is not a URL: use http://host/path, or https://host for a tunnel")),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = Host::parse_authority(authority, Some(port)).map_err(|why| format!("'{authority}': {why}"))?;
+    let mut who = policy.identify(client);
+    if let Some(name) = person {
+        let person = policy.person(name).ok_or_else(|| format!("the policy has no person '{name}'"))?;
+        who.groups = person.groups.union(&who.groups);
+        who.person = Some(person.name.clone());
+    }
+    let question = Question {
+        client,
+        person: who.person.as_deref(),
+        groups: &who.groups,
+        host: &host,
+        port,
+        scheme,
+        method,
+        at: SystemTime::now(),
+    };
+    Ok(policy.explain(&question).to_string())
+}
+
+fn hash() -> Result<String, String> {
+    let mut password = String::new();
+    std::io::stdin().lock().read_line(&mut password).map_err(|error| error.to_string())?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err("give the password on standard input: one line".into());
+    }
+    PasswordText::hash(password).map(|hash| hash.as_str().to_string()).map_err(|error| error.to_string())
+}
