@@ -120,9 +120,6 @@ fn not_yet(policy: &Policy) -> Vec<String> {
     if settings.compress.enabled {
         lines.push("compress.enabled: this version does not compress.".to_string());
     }
-    if !settings.limits.is_empty() {
-        lines.push(format!("[[limit]]: this version does not enforce limits; {} stand in the policy.", settings.limits.len()));
-    }
     lines
 }
 

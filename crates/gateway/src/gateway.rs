@@ -24,6 +24,7 @@ use crate::{
     egress::{Egresses, Lane},
     guard::Guard,
     http::write::Passing,
+    limits::Limits,
     log::{Format, Log},
     metrics::Metrics,
     policy::{
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) doorkeeper: Doorkeeper,
     pub(crate) egress: Egresses,
     pub(crate) pool: Pool,
+    pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) metrics: Metrics,
     own: Vec<SocketAddr>,
@@ -224,6 +226,7 @@ impl Gateway {
             doorkeeper: Doorkeeper::default(),
             egress: Egresses::default(),
             pool: Pool::default(),
+            limits: Limits::default(),
             log,
             metrics: Metrics::default(),
             own: addresses.clone(),
@@ -323,8 +326,79 @@ async fn sweep(shared: Arc<Shared>) {
     let mut stop = shared.watch();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP) => shared.pool.sweep(),
+            () = tokio::time::sleep(SWEEP) => {
+                shared.pool.sweep();
+                shared.limits.sweep();
+            }
             () = stop.draining() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Host;
+
+    /// A name server that says a public address and one of this machine in turn, good for no time at all.
+    async fn two_faced() -> SocketAddr {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        let address = socket.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let mut bytes = [0; 512];
+            let mut turn = 0u32;
+            while let Ok((count, from)) = socket.recv_from(&mut bytes).await {
+                // RFC 1035, section 4.1: the question comes back with one answer, or none for AAAA.
+                let question_end = 12 + bytes[12..count].iter().position(|byte| *byte == 0).unwrap_or_default() + 5;
+                let is_a = bytes[question_end - 4..question_end - 2] == [0, 1];
+                let mut answer = bytes[..question_end].to_vec();
+                answer[2..4].copy_from_slice(&[0x85, 0x80]);
+                answer[6..12].copy_from_slice(&[0, u8::from(is_a), 0, 0, 0, 0]);
+                if is_a {
+                    turn += 1;
+                    answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+                    let faces: [[u8; 4]; 3] = [[93, 184, 215, 14], [127, 0, 0, 1], [169, 254, 169, 254]];
+                    answer.extend_from_slice(&faces[(turn % 3) as usize]);
+                }
+                let _ = socket.send_to(&answer, from).await;
+            }
+        });
+        address
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_name_that_changes_its_address_each_time_never_leads_into_the_network() {
+        let resolver = Resolver::at(two_faced().await);
+        let policy = Policy::parse("[[rule]]\nname = 'all'\naction = 'allow'\n", Path::new(".")).expect("right");
+        let snapshot = Arc::new(make(policy, Vec::new(), resolver, None));
+        let (mut open, mut closed) = (0, 0);
+        let tasks = (0..20).map(|_| {
+            let snapshot = snapshot.clone();
+            tokio::spawn(async move {
+                let host = Host::parse("two-faced.example").expect("a name");
+                let mut answers = Vec::new();
+                for _ in 0..500 {
+                    answers.push(Egresses::default().addresses(&snapshot, &host, 443).await);
+                }
+                answers
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            for answer in task.await.expect("answers") {
+                match answer {
+                    // What is dialled is what was vetted: these very addresses.
+                    Ok(addresses) => {
+                        assert_eq!(addresses, [SocketAddr::from(([93, 184, 215, 14], 443))]);
+                        open += 1;
+                    }
+                    Err(refusal) => {
+                        assert_eq!(refusal.status, 403, "{refusal:?}");
+                        closed += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(open + closed, 10_000);
+        assert!(open > 1000 && closed > 1000, "{open} open, {closed} closed");
     }
 }

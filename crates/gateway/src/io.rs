@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BufMut as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -18,9 +19,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 /// How much is read at once while a head is waited for, in bytes.
-const SMALL: usize = 8 * 1024;
+pub const SMALL: usize = 8 * 1024;
 /// How much is read at once of a body, in bytes.
-const LARGE: usize = 64 * 1024;
+pub const LARGE: usize = 64 * 1024;
 /// How many buffers a thread keeps for the next.
 const KEPT: usize = 64;
 
@@ -216,18 +217,17 @@ impl Wire {
         Self { stream, inbox: Inbox::default(), read: 0, written: 0 }
     }
 
-    /// Reads what there is, at most `SMALL` or, of a body, `LARGE` bytes; 0 is the end.
+    /// Reads what there is, some `more` bytes at most (a buffer that was used before may be larger); 0 is the end.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, is_body: bool) -> Poll<io::Result<usize>> {
-        let more = if is_body { LARGE } else { SMALL };
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, more: usize) -> Poll<io::Result<usize>> {
         let count = match &mut self.stream {
             Stream::Plain(stream) => {
                 // No memory before there is something to put into it.
                 ready!(stream.poll_read_ready(cx))?;
                 self.inbox.make_room(more);
-                match poll_read_buf(Pin::new(stream), cx, &mut self.inbox.bytes) {
+                match poll_read_buf(Pin::new(stream), cx, &mut (&mut self.inbox.bytes).limit(more)) {
                     Poll::Ready(count) => count?,
                     Poll::Pending => {
                         self.inbox.rest();
@@ -237,7 +237,7 @@ impl Wire {
             }
             Stream::Tls(stream) => {
                 self.inbox.make_room(more);
-                match poll_read_buf(Pin::new(stream), cx, &mut self.inbox.bytes) {
+                match poll_read_buf(Pin::new(stream), cx, &mut (&mut self.inbox.bytes).limit(more)) {
                     Poll::Ready(count) => count?,
                     Poll::Pending => {
                         self.inbox.rest();
@@ -255,7 +255,7 @@ impl Wire {
     /// # Errors
     /// Those of the system.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_fill(cx, false)).await
+        std::future::poll_fn(|cx| self.poll_fill(cx, SMALL)).await
     }
 
     /// Writes all of it.

@@ -11,6 +11,7 @@ mod gateway;
 pub mod guard;
 pub mod http;
 mod io;
+mod limits;
 pub mod log;
 mod metrics;
 pub mod names;

@@ -363,11 +363,8 @@ fn push_json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// `2026-11-22T13:05:59.123Z` (RFC 3339), without a calendar's help: days are counted as in "chrono-Compatible Low-Level Date
-/// Algorithms" (Howard Hinnant).
-fn push_time(out: &mut Vec<u8>, at: SystemTime) {
-    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (at.as_secs() / 86_400, at.as_secs() % 86_400);
+/// Year, month and day of a day since 1970: "chrono-Compatible Low-Level Date Algorithms" (Howard Hinnant).
+pub(crate) fn civil(days: u64) -> (u64, u8, u8) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
@@ -376,7 +373,15 @@ fn push_time(out: &mut Vec<u8>, at: SystemTime) {
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let small = |number: u64| u8::try_from(number).unwrap_or_default();
+    (year_of_era + era * 400 + u64::from(month <= 2), small(month), small(day))
+}
+
+/// `2026-11-22T13:05:59.123Z` (RFC 3339).
+fn push_time(out: &mut Vec<u8>, at: SystemTime) {
+    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (at.as_secs() / 86_400, at.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
     let _ = write!(
         out,
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",

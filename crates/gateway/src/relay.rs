@@ -10,7 +10,7 @@ use crate::{
         body::{Decoder, Found},
         head::{Framing, Wrong},
     },
-    io::Wire,
+    io::{LARGE, Wire},
 };
 
 /// How many bytes of chunks are made ready at once.
@@ -43,6 +43,8 @@ pub struct Relay {
     ended: bool,
     /// Bytes of content that were passed on.
     pub content: u64,
+    /// How many bytes may be read before whoever holds it is asked again.
+    pub turn: usize,
 }
 
 impl Relay {
@@ -51,7 +53,7 @@ impl Relay {
     pub fn new(from: Framing, chunked: bool, first: Vec<u8>) -> Self {
         let decoder = Decoder::new(from);
         let ended = decoder.is_done() && !chunked;
-        Self { decoder, chunked, direct: 0, out: first, written: 0, ended, content: 0 }
+        Self { decoder, chunked, direct: 0, out: first, written: 0, ended, content: 0, turn: usize::MAX }
     }
 
     /// Goes on until it is done or one of the sides has to be waited for.
@@ -59,6 +61,7 @@ impl Relay {
     /// # Errors
     /// Why it is broken.
     pub fn poll(&mut self, cx: &mut Context<'_>, source: &mut Wire, sink: &mut Wire) -> Poll<Result<(), Broken>> {
+        let mut moved = 0;
         loop {
             while self.written < self.out.len() {
                 // A head goes out together with what there already is of its body.
@@ -92,13 +95,18 @@ impl Relay {
             if self.direct > 0 || !self.out.is_empty() || self.ended {
                 continue;
             }
-            let count = match source.poll_fill(cx, true) {
+            if moved >= self.turn {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let count = match source.poll_fill(cx, LARGE.min(self.turn)) {
                 Poll::Ready(count) => count.map_err(|_| Broken::Read)?,
                 Poll::Pending => {
                     let _ = sink.stream.poll_flush(cx);
                     return Poll::Pending;
                 }
             };
+            moved += count;
             if count == 0 {
                 if !self.decoder.may_end() {
                     return Poll::Ready(Err(Broken::Truncated));

@@ -76,3 +76,22 @@ fn options(options: &mut ResolverOpts) {
     options.cache_size = KEPT;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
 }
+
+#[cfg(test)]
+impl Resolver {
+    /// Asks this server alone, and keeps nothing.
+    pub(crate) fn at(server: std::net::SocketAddr) -> Self {
+        use hickory_resolver::{
+            config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+            net::runtime::TokioRuntimeProvider,
+        };
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let config =
+            ResolverConfig::from_parts(None, Vec::new(), vec![NameServerConfig::new(server.ip(), true, vec![connection])]);
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        options(builder.options_mut());
+        builder.options_mut().cache_size = 0;
+        Self { inner: builder.build().expect("a resolver"), timeout: Duration::from_secs(5) }
+    }
+}

@@ -30,6 +30,7 @@ use crate::{
         write::{self, Body, RequestLine},
     },
     io::{Stream, Wire, give_buffer, take_buffer},
+    limits::{OverLimit, Throttle},
     log::{CacheResult, Record},
     names::Host,
     page::{self, Refusal},
@@ -220,9 +221,11 @@ impl Session {
         }
         match self.decided(snapshot, buffer, request, &asked, told).await {
             Err(refusal) => self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
-            Ok(target) if asked.scheme == Scheme::Connect => self.tunnel(snapshot, target, &asked, told).await,
-            Ok(target) => {
-                let outcome = self.forward(snapshot, buffer, request, said, closes, &asked, target, told).await;
+            Ok((target, throttle)) if asked.scheme == Scheme::Connect => {
+                self.tunnel(snapshot, target, throttle, &asked, told).await
+            }
+            Ok((target, throttle)) => {
+                let outcome = self.forward(snapshot, buffer, request, said, closes, &asked, (target, throttle), told).await;
                 match outcome {
                     Ok(next) => next,
                     Err(refusal) => self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
@@ -234,7 +237,7 @@ impl Session {
     /// Who asks, and whether they may; and if so, where to connect to.
     async fn decided(
         &mut self, snapshot: &Snapshot, buffer: &[u8], request: &Request, asked: &Asked, told: &mut Told,
-    ) -> Result<Target, Refusal> {
+    ) -> Result<(Target, Option<Throttle>), Refusal> {
         let policy = &snapshot.policy;
         let mut who = policy.identify(self.client);
         if let Some(value) = write::value(buffer, &request.fields, Known::ProxyAuthorization) {
@@ -280,11 +283,20 @@ impl Session {
         }
         let target = self.shared.egress.target(snapshot, &decision, &asked.host, asked.port, addresses, self.client)?;
         told.egress = Some(target.name());
-        Ok(target)
+        let throttle = match decision.limit {
+            None => None,
+            Some((at, _)) => {
+                let admitted = self.shared.limits.admit(policy.settings(), at, self.client, &who, question.at);
+                Some(admitted.map_err(|over| over_limit(&over))?)
+            }
+        };
+        Ok((target, throttle))
     }
 
     /// Opens a tunnel. The target is connected to before the client hears that it is.
-    async fn tunnel(&mut self, snapshot: &Snapshot, target: Target, asked: &Asked, told: &mut Told) -> Next {
+    async fn tunnel(
+        &mut self, snapshot: &Snapshot, target: Target, throttle: Option<Throttle>, asked: &Asked, told: &mut Told,
+    ) -> Next {
         told.cache = Some(CacheResult::Tunnel);
         let host = asked.host.for_authority().into_owned();
         let settings = snapshot.policy.settings();
@@ -301,7 +313,7 @@ impl Session {
         let _open = self.shared.metrics.tunnel();
         let early = self.wire.inbox.bytes().len() as u64;
         let (ended, there, back) =
-            tunnel::run(&mut self.wire, &mut connected.wire, settings.timeouts.tunnel_idle, self.stop.cut()).await;
+            tunnel::run(&mut self.wire, &mut connected.wire, settings.timeouts.tunnel_idle, self.stop.cut(), throttle).await;
         self.wire.read += there.saturating_sub(early);
         self.wire.written += back;
         told.cause = match ended {
@@ -309,6 +321,7 @@ impl Session {
             tunnel::Ended::Broken => Some("connection_terminated"),
             tunnel::Ended::Idle => Some("connection_read_timeout"),
             tunnel::Ended::Cut => Some("proxy_shutdown"),
+            tunnel::Ended::OverLimit => Some("volume_used_up"),
         };
         Next::Gone
     }
@@ -317,7 +330,7 @@ impl Session {
     #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
     async fn forward(
         &mut self, snapshot: &Snapshot, buffer: &[u8], request: &Request, said: Connection, closes: bool, asked: &Asked,
-        target: Target, told: &mut Told,
+        (target, mut throttle): (Target, Option<Throttle>), told: &mut Told,
     ) -> Result<Next, Refusal> {
         let settings = snapshot.policy.settings();
         let host = asked.host.for_authority().into_owned();
@@ -347,8 +360,10 @@ impl Session {
             };
             let mut out = take_buffer();
             write::request(&mut out, buffer, request, said, line, body, &snapshot.passing);
-            let relay = Relay::new(request.framing, request.framing == Framing::Chunked, out);
-            let mut exchange = Exchange { client: &mut self.wire, target: &mut connected.wire, relay, sent: false, upload: None };
+            let mut relay = Relay::new(request.framing, request.framing == Framing::Chunked, out);
+            relay.turn = throttle.as_ref().map_or(usize::MAX, |throttle| throttle.piece);
+            let (client, target) = (&mut self.wire, &mut connected.wire);
+            let mut exchange = Exchange { client, target, relay, sent: false, upload: None, throttle: &mut throttle };
             let mut interim = 0;
             let answer = loop {
                 match exchange.answer(settings.timeouts.response_head).await {
@@ -390,7 +405,7 @@ impl Session {
             };
             let sent = exchange.sent;
             let relay = exchange.relay;
-            return Ok(self.answer(snapshot, request, buffer, closes, connected, response, (relay, sent), told).await);
+            return Ok(self.answer(snapshot, request, buffer, closes, connected, response, (relay, sent, throttle), told).await);
         }
     }
 
@@ -398,7 +413,7 @@ impl Session {
     #[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
     async fn answer(
         &mut self, snapshot: &Snapshot, request: &Request, buffer: &[u8], closes: bool, mut connected: crate::egress::Connected,
-        response: Response, (mut upload, mut sent): (Relay, bool), told: &mut Told,
+        response: Response, (mut upload, mut sent, mut throttle): (Relay, bool, Option<Throttle>), told: &mut Told,
     ) -> Next {
         let idle = snapshot.policy.settings().timeouts.idle;
         let mut head_bytes = take_buffer();
@@ -438,16 +453,28 @@ impl Session {
             told.cache = Some(CacheResult::Tunnel);
             let _open = self.shared.metrics.tunnel();
             let tunnel_idle = snapshot.policy.settings().timeouts.tunnel_idle;
-            let (_, there, back) = tunnel::run(&mut self.wire, &mut connected.wire, tunnel_idle, self.stop.cut()).await;
+            let (_, there, back) = tunnel::run(&mut self.wire, &mut connected.wire, tunnel_idle, self.stop.cut(), throttle).await;
             self.wire.read += there;
             self.wire.written += back;
             return Next::Gone;
         }
         let mut relay = Relay::new(framing, body == Body::Chunked, out);
-        let mut upload_broke = false;
+        relay.turn = throttle.as_ref().map_or(usize::MAX, |throttle| throttle.piece);
+        let (mut upload_broke, mut is_over) = (false, false);
         let outcome = loop {
             let before = (relay.content, upload.content, self.wire.written);
             let step = poll_fn(|cx| {
+                if let Some(throttle) = &mut throttle {
+                    match throttle.poll_turn(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(true) => {
+                            is_over = true;
+                            return Poll::Ready(Err(Broken::Truncated));
+                        }
+                        Poll::Ready(false) => {}
+                    }
+                }
+                let moved = self.wire.written + connected.wire.written;
                 if !sent && !upload_broke {
                     match upload.poll(cx, &mut self.wire, &mut connected.wire) {
                         Poll::Ready(Ok(())) => sent = true,
@@ -456,7 +483,14 @@ impl Session {
                         Poll::Pending => {}
                     }
                 }
-                relay.poll(cx, &mut connected.wire, &mut self.wire)
+                let outcome = relay.poll(cx, &mut connected.wire, &mut self.wire);
+                if let Some(throttle) = &mut throttle {
+                    throttle.charge(self.wire.written + connected.wire.written - moved);
+                    if throttle.is_waiting() {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                outcome
             });
             match timeout(idle, step).await {
                 Ok(outcome) => break Some(outcome),
@@ -469,6 +503,10 @@ impl Session {
             Some(Err(Broken::Write)) => {
                 // The client is gone.
                 return Next::Gone;
+            }
+            Some(Err(_)) if is_over => {
+                told.cause = Some("volume_used_up");
+                return Next::Abort;
             }
             Some(Err(broken)) => {
                 told.cause =
@@ -602,6 +640,7 @@ struct Exchange<'a> {
     sent: bool,
     /// Why the target does not take the rest of the request.
     upload: Option<Broken>,
+    throttle: &'a mut Option<Throttle>,
 }
 
 /// Why there is no answer.
@@ -648,8 +687,21 @@ impl Exchange<'_> {
     }
 
     fn poll_answer(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<Response, NoAnswer>> {
-        if !self.sent && self.upload.is_none() {
-            match self.relay.poll(cx, self.client, self.target) {
+        let may_send = match self.throttle.as_mut().map(|throttle| throttle.poll_turn(cx)) {
+            None | Some(Poll::Ready(false)) => true,
+            Some(Poll::Pending) => false,
+            Some(Poll::Ready(true)) => return Poll::Ready(Err(NoAnswer::Client)),
+        };
+        if may_send && !self.sent && self.upload.is_none() {
+            let moved = self.target.written;
+            let outcome = self.relay.poll(cx, self.client, self.target);
+            if let Some(throttle) = self.throttle {
+                throttle.charge(self.target.written - moved);
+                if throttle.is_waiting() {
+                    cx.waker().wake_by_ref();
+                }
+            }
+            match outcome {
                 Poll::Ready(Ok(())) => self.sent = true,
                 // It may have answered before it stopped listening.
                 Poll::Ready(Err(broken @ Broken::Write)) => self.upload = Some(broken),
@@ -666,7 +718,7 @@ impl Exchange<'_> {
                     Err(wrong) => return Poll::Ready(Err(NoAnswer::Wrong(wrong))),
                 }
             }
-            match self.target.poll_fill(cx, false) {
+            match self.target.poll_fill(cx, crate::io::SMALL) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) if self.target.inbox.is_empty() => return Poll::Ready(Err(NoAnswer::Closed)),
                 Poll::Ready(_) => return Poll::Ready(Err(NoAnswer::Wrong(Wrong::StartLine))),
@@ -788,6 +840,17 @@ fn is_idempotent(method: &[u8]) -> bool {
 fn content_type(buffer: &[u8], response: &Response) -> Option<String> {
     let field = response.fields.iter().find(|field| field.name.of(buffer).eq_ignore_ascii_case(b"content-type"))?;
     std::str::from_utf8(field.value.of(buffer)).ok().map(ToString::to_string)
+}
+
+fn over_limit(over: &OverLimit) -> Refusal {
+    let seconds = |wait: &Duration| u32::try_from(wait.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX).max(1);
+    let (message, wait) = match over {
+        OverLimit::Requests(name, wait) => {
+            (format!("More requests came than the limit “{name}” allows. Try again in a moment."), wait)
+        }
+        OverLimit::Volume(name, what, wait) => (format!("What the limit “{name}” allows for a {what} is used up."), wait),
+    };
+    Refusal { retry_after: Some(seconds(wait)), ..Refusal::new(429, "http_request_denied", message) }
 }
 
 fn not_in(why: NotIn) -> Refusal {

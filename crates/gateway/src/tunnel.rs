@@ -13,7 +13,10 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::io::{Stream, Wire};
+use crate::{
+    io::{Stream, Wire},
+    limits::Throttle,
+};
 
 /// What is read at once, in bytes.
 const SCRATCH: usize = 256 * 1024;
@@ -35,6 +38,8 @@ pub enum Ended {
     Idle,
     /// The gateway shuts down.
     Cut,
+    /// A volume is used up.
+    OverLimit,
 }
 
 /// One way.
@@ -45,6 +50,8 @@ struct Pump {
     from: usize,
     state: State,
     bytes: u64,
+    /// How many bytes may go this way before the others have their turn.
+    turn: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +64,8 @@ enum State {
 }
 
 impl Pump {
-    fn starting_with(left: Vec<u8>) -> Self {
-        Self { left, ..Self::default() }
+    fn starting_with(left: Vec<u8>, turn: usize) -> Self {
+        Self { left, turn, ..Self::default() }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, source: &mut Stream, sink: &mut Stream) -> Poll<io::Result<()>> {
@@ -86,13 +93,14 @@ impl Pump {
                 }
                 State::Open => {}
             }
-            if moved > TURN {
+            if moved >= self.turn {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let taken = BUFFER.with(|buffer| {
                 let mut buffer = buffer.borrow_mut();
-                let count = match ready!(source.poll_read_into(cx, &mut buffer)) {
+                let most = buffer.len().min(self.turn);
+                let count = match ready!(source.poll_read_into(cx, &mut buffer[..most])) {
                     Ok(count) => count,
                     Err(error) => return Poll::Ready(Err(error)),
                 };
@@ -131,9 +139,12 @@ impl Pump {
 
 /// Passes everything on, until both sides are done, one breaks off, nothing comes for `idle`, or `cut` says so. Answers how it
 /// ended, and the bytes to the target and to the client.
-pub async fn run(client: &mut Wire, target: &mut Wire, idle: Duration, cut: impl Future<Output = ()>) -> (Ended, u64, u64) {
-    let mut there = Pump::starting_with(client.inbox.drain());
-    let mut back = Pump::starting_with(target.inbox.drain());
+pub async fn run(
+    client: &mut Wire, target: &mut Wire, idle: Duration, cut: impl Future<Output = ()>, mut throttle: Option<Throttle>,
+) -> (Ended, u64, u64) {
+    let turn = throttle.as_ref().map_or(TURN, |throttle| throttle.piece.min(TURN));
+    let mut there = Pump::starting_with(client.inbox.drain(), turn);
+    let mut back = Pump::starting_with(target.inbox.drain(), turn);
     let mut seen = 0;
     let alarm = sleep_until(Instant::now() + idle);
     tokio::pin!(alarm, cut);
@@ -141,9 +152,25 @@ pub async fn run(client: &mut Wire, target: &mut Wire, idle: Duration, cut: impl
         if cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ended::Cut);
         }
+        if let Some(throttle) = &mut throttle
+            && let Poll::Ready(over) = throttle.poll_turn(cx)
+            && over
+        {
+            return Poll::Ready(Ended::OverLimit);
+        } else if throttle.as_ref().is_some_and(Throttle::is_waiting) {
+            return Poll::Pending;
+        }
+        let before = there.bytes + back.bytes;
         // Each end is passed on by itself: a side that has said all may still listen.
         let (a, b) =
             (there.poll(cx, &mut client.stream, &mut target.stream), back.poll(cx, &mut target.stream, &mut client.stream));
+        if let Some(throttle) = &mut throttle {
+            throttle.charge(there.bytes + back.bytes - before);
+            if throttle.is_waiting() {
+                // Nobody else wakes this task when the pause is over.
+                cx.waker().wake_by_ref();
+            }
+        }
         match (a, b) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(Ended::Broken),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Done),

@@ -114,3 +114,47 @@ fn a_changed_policy_is_in_force_within_a_second_and_a_wrong_one_changes_nothing(
     let ended = running.0.wait().expect("ended");
     assert!(ended.success(), "{ended}");
 }
+
+#[test]
+fn with_few_descriptors_it_refuses_and_recovers() {
+    let origin = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("http://{}/", origin.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in origin.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut bytes = [0; 4096];
+            let _ = stream.read(&mut bytes);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        }
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.toml");
+    let policy = "[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n[[rule]]\nname = 'all'\naction = 'allow'\n";
+    fs::write(&file, policy).expect("written");
+    let mut child = Command::new("bash")
+        .args(["-c", "ulimit -n 256; exec \"$0\" gateway --listen 127.0.0.1:0 --policy \"$1\"", env!("CARGO_BIN_EXE_gatehouse")])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+    let _running = Running(child);
+    let proxy = line.trim().strip_prefix("The gateway is ready: ").unwrap_or_else(|| panic!("{line}")).to_string();
+    assert_eq!(status(&proxy, &url), 200);
+    // More than it can take: they wait in the system's queue, or get an answer that says that there is too much to do.
+    let crowd: Vec<_> = (0..400).filter_map(|_| TcpStream::connect(&proxy).ok()).collect();
+    assert!(crowd.len() > 300);
+    std::thread::sleep(Duration::from_millis(500));
+    drop(crowd);
+    let begun = Instant::now();
+    let mut last = 0;
+    while last != 200 && begun.elapsed() < Duration::from_secs(10) {
+        last = status(&proxy, &url);
+    }
+    assert_eq!(last, 200, "it recovers");
+    for _ in 0..50 {
+        assert_eq!(status(&proxy, &url), 200);
+    }
+}

@@ -279,3 +279,29 @@ async fn a_target_that_is_not_there_is_said_to_be() {
     let answer = ask(&gateway, "GET http://no-such-name.invalid/ HTTP/1.1\r\nHost: no-such-name.invalid\r\n\r\n").await;
     assert!(matches!((answer.status, answer.error()), (502, "dns_error") | (504, "dns_timeout")), "{answer:?}");
 }
+
+#[tokio::test]
+async fn slow_clients_cost_others_nothing() {
+    let gateway = gateway(&format!("[clients]\nmax_connections = 20000\n{OPEN}")).await;
+    let origin = Origin::start().await;
+    let mut slow = Vec::new();
+    for number in 0..1000 {
+        let mut client = Client::to(&gateway).await;
+        match number % 3 {
+            // A head that never ends, a body that never comes, an answer that nobody reads.
+            0 => client.write("GET http://a.example/ HTTP/1.1\r\nHost: a.exam").await,
+            1 => {
+                let head =
+                    format!("POST {} HTTP/1.1\r\nHost: {}\r\nContent-Length: 99\r\n\r\n", origin.url("/size"), origin.address);
+                client.write(head).await;
+            }
+            _ => client.write(origin.get("/large/10000000")).await,
+        }
+        slow.push(client);
+    }
+    let mut good = Client::to(&gateway).await;
+    for _ in 0..200 {
+        assert_eq!(good.ask(origin.get("/x")).await.body, "hello");
+    }
+    drop(slow);
+}

@@ -7,6 +7,7 @@ mod clients;
 mod closed;
 mod forwarding;
 mod framing;
+mod limits;
 mod people;
 mod stopping;
 mod tunnels;

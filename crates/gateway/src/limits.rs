@@ -1,0 +1,364 @@
+//! How much may be used: requests and bytes per second, bytes per day and month, each limit within another.
+//!
+//! Rates are buckets that fill by themselves (token buckets) and hold a quarter of a second's worth, so that over ten seconds nobody gets
+//! more than a twentieth too much. Bytes may go below zero: who took them waits until the bucket is full again, and so do the others that share
+//! it, each for its turn; none is served before another because it asks more often.
+//!
+//! Volumes are counted since the gateway was started.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    log::civil,
+    policy::{Account, Limit, Settings, Who},
+};
+
+/// How much a bucket holds, in seconds of its rate.
+const BURST: f64 = 0.25;
+/// How many bytes are moved at a time under a limit, in seconds of its rate, and at least.
+const PIECE: (f64, usize) = (0.02, 1024);
+/// The longest pause between two pieces: a limit that changes meanwhile counts soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long an account without a volume is remembered after its last use.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Why a request is not taken now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum OverLimit {
+    /// Too many requests; again after so long.
+    Requests(Arc<str>, Duration),
+    /// The volume of the day, or of the month, is used up until then.
+    Volume(Arc<str>, &'static str, Duration),
+}
+
+/// The account of one limit.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limit: Limit,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    requests: f64,
+    bytes: f64,
+    at: Instant,
+    /// Days since 1970, and bytes of that day.
+    day: (u64, u64),
+    /// Months since the year 0, and bytes of that month.
+    month: (u64, u64),
+}
+
+/// Day, month, and the seconds to the end of each (UTC).
+fn calendar(now: SystemTime) -> (u64, u64, Duration, Duration) {
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let day = seconds / 86_400;
+    let (year, month, _) = civil(day);
+    let mut next = day + 1;
+    while civil(next).1 == month {
+        next += 1;
+    }
+    let until = |day: u64| Duration::from_secs((day * 86_400).saturating_sub(seconds));
+    (day, year * 12 + u64::from(month), until(day + 1), until(next))
+}
+
+impl Meter {
+    fn new(limit: Limit) -> Self {
+        let rate = |rate: f64| (rate * BURST).max(1.0);
+        let state = State {
+            requests: limit.requests_per_second.map_or(0.0, |limit| rate(limit.0)),
+            bytes: limit.bytes_per_second.map_or(0.0, |limit| limit.0 as f64 * BURST),
+            at: Instant::now(),
+            day: (0, 0),
+            month: (0, 0),
+        };
+        Self { limit, state: Mutex::new(state) }
+    }
+
+    /// Lets the buckets fill, and the volumes of a day that is over go.
+    fn with<T>(&self, now: SystemTime, work: impl FnOnce(&mut State, &Limit) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = state.at.elapsed().as_secs_f64();
+        state.at = Instant::now();
+        if let Some(rate) = self.limit.requests_per_second {
+            state.requests = (state.requests + passed * rate.0).min((rate.0 * BURST).max(1.0));
+        }
+        if let Some(rate) = self.limit.bytes_per_second {
+            let rate = rate.0 as f64;
+            state.bytes = (state.bytes + passed * rate).min(rate * BURST);
+        }
+        if self.limit.volume_per_day.is_some() || self.limit.volume_per_month.is_some() {
+            let (day, month, ..) = calendar(now);
+            if state.day.0 != day {
+                state.day = (day, 0);
+            }
+            if state.month.0 != month {
+                state.month = (month, 0);
+            }
+        }
+        work(&mut state, &self.limit)
+    }
+
+    /// Whether one more request may come now.
+    fn check(&self, now: SystemTime) -> Result<(), OverLimit> {
+        self.with(now, |state, limit| {
+            let used_up = |used: u64, most: Option<crate::policy::value::Bytes>| most.is_some_and(|most| used >= most.0);
+            let (_, _, day_ends, month_ends) = calendar(now);
+            if used_up(state.month.1, limit.volume_per_month) {
+                return Err(OverLimit::Volume(limit.name.clone(), "month", month_ends));
+            }
+            if used_up(state.day.1, limit.volume_per_day) {
+                return Err(OverLimit::Volume(limit.name.clone(), "day", day_ends));
+            }
+            match limit.requests_per_second {
+                Some(rate) if state.requests < 1.0 => {
+                    let wait = Duration::from_secs_f64(((1.0 - state.requests) / rate.0).min(3600.0));
+                    Err(OverLimit::Requests(limit.name.clone(), wait))
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn take_request(&self, now: SystemTime) {
+        self.with(now, |state, _| state.requests -= 1.0);
+    }
+
+    /// Counts bytes. Answers how long to wait for the next, and whether a volume is used up.
+    fn charge(&self, bytes: u64, now: SystemTime) -> (Duration, bool) {
+        self.with(now, |state, limit| {
+            state.bytes -= bytes as f64;
+            state.day.1 += bytes;
+            state.month.1 += bytes;
+            let over = limit.volume_per_day.is_some_and(|most| state.day.1 > most.0)
+                || limit.volume_per_month.is_some_and(|most| state.month.1 > most.0);
+            let wait = match limit.bytes_per_second {
+                Some(rate) if state.bytes < 0.0 => Duration::from_secs_f64((-state.bytes / rate.0 as f64).min(3600.0)),
+                _ => Duration::ZERO,
+            };
+            (wait.min(LONGEST_PAUSE), over)
+        })
+    }
+}
+
+/// The name of a limit, and whose account.
+type Key = (Arc<str>, Account);
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    meters: Mutex<HashMap<Key, Arc<Meter>>>,
+}
+
+impl Limits {
+    /// Counts a request to its limit and to those around it, or to none of them.
+    pub(crate) fn admit(
+        &self, settings: &Settings, first: usize, client: IpAddr, who: &Who, now: SystemTime,
+    ) -> Result<Throttle, OverLimit> {
+        let mut meters = Vec::new();
+        let mut next = Some(first);
+        // The policy was checked for circles.
+        while let Some(limit) = next.and_then(|at| settings.limits.get(at)) {
+            for account in limit.accounts(client, who) {
+                meters.push(self.meter(limit, account));
+            }
+            next = limit.within;
+        }
+        meters.iter().try_for_each(|meter| meter.check(now))?;
+        meters.iter().for_each(|meter| meter.take_request(now));
+        let slowest = meters.iter().filter_map(|meter| meter.limit.bytes_per_second).map(|rate| rate.0).min();
+        let piece = slowest.map_or(usize::MAX, |rate| ((rate as f64 * PIECE.0) as usize).max(PIECE.1));
+        Ok(Throttle { meters, piece, sleep: None, over: false })
+    }
+
+    fn meter(&self, limit: &Limit, account: Account) -> Arc<Meter> {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (limit.name.clone(), account);
+        match meters.get(&key) {
+            Some(meter) if meter.limit == *limit => meter.clone(),
+            known => {
+                let meter = Meter::new(limit.clone());
+                // Another rate begins anew; what was used of a volume is used.
+                if let Some(known) = known {
+                    let old = known.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut state = meter.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    (state.day, state.month) = (old.day, old.month);
+                }
+                let meter = Arc::new(meter);
+                meters.insert(key, meter.clone());
+                meter
+            }
+        }
+    }
+
+    /// Forgets those that nobody uses. Called every now and then.
+    pub(crate) fn sweep(&self) {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.retain(|_, meter| {
+            let has_volume = meter.limit.volume_per_day.is_some() || meter.limit.volume_per_month.is_some();
+            let idle = meter.state.lock().unwrap_or_else(PoisonError::into_inner).at.elapsed();
+            has_volume || Arc::strong_count(meter) > 1 || idle < REMEMBERED
+        });
+    }
+}
+
+/// What holds up one request or tunnel.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    meters: Vec<Arc<Meter>>,
+    /// How many bytes may be moved between two looks at the meters.
+    pub(crate) piece: usize,
+    sleep: Option<Pin<Box<Sleep>>>,
+    over: bool,
+}
+
+impl Throttle {
+    /// Waits until the next bytes may be moved. `true`: a volume is used up, and nothing more may.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.over {
+            return Poll::Ready(true);
+        }
+        if let Some(sleep) = &mut self.sleep {
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.sleep = None;
+        }
+        Poll::Ready(false)
+    }
+
+    /// Whether it waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.sleep.is_some() || self.over
+    }
+
+    /// Counts what was moved.
+    pub(crate) fn charge(&mut self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let now = SystemTime::now();
+        let mut wait = Duration::ZERO;
+        for meter in &self.meters {
+            let (pause, over) = meter.charge(bytes, now);
+            wait = wait.max(pause);
+            self.over |= over;
+        }
+        if !wait.is_zero() {
+            self.sleep = Some(Box::pin(sleep_until(Instant::now() + wait)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+
+    fn settings(text: &str) -> Policy {
+        let rule = "[[rule]]\nname = 'all'\naction = 'allow'\nlimit = 'a'\n";
+        Policy::parse(&format!("{text}{rule}"), std::path::Path::new(".")).unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_come_at_their_rate_and_the_answer_says_when_again() {
+        let policy = settings("[[limit]]\nname = 'a'\nrequests_per_second = 10\n");
+        let limits = Limits::default();
+        let admit = |client| limits.admit(policy.settings(), 0, client, &Who::default(), at(0));
+        let mut taken = 0;
+        for _ in 0..1000 {
+            match admit(CLIENT) {
+                Ok(_) => taken += 1,
+                Err(OverLimit::Requests(name, wait)) => {
+                    assert_eq!(&*name, "a");
+                    assert!(wait <= Duration::from_millis(100), "{wait:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        assert!((100..=105).contains(&taken), "{taken} in ten seconds");
+        assert!(admit(OTHER).is_ok(), "another address has an account of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_holds_within_another_and_takes_from_all_or_none() {
+        let policy = settings(
+            "[[limit]]\nname = 'a'\nrequests_per_second = 100\nscope = 'client'\nwithin = 'b'\n\
+             [[limit]]\nname = 'b'\nrequests_per_second = 10\nscope = 'all'\n",
+        );
+        let limits = Limits::default();
+        let admit = |client| limits.admit(policy.settings(), 0, client, &Who::default(), at(0));
+        let taken = (0..100).filter(|n| admit(if n % 2 == 0 { CLIENT } else { OTHER }).is_ok()).count();
+        assert_eq!(taken, 2, "a quarter of a second of the narrow one");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let mut again: Vec<_> = (0..4).map(|_| admit(CLIENT).map(drop)).collect();
+        assert!(matches!(again.pop(), Some(Err(OverLimit::Requests(name, _))) if &*name == "b"), "{again:?}");
+        assert!(again[0].is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_go_at_their_rate_and_are_shared() {
+        let policy = settings("[[limit]]\nname = 'a'\nbytes_per_second = '100 kB'\nscope = 'all'\n");
+        let limits = std::sync::Arc::new(Limits::default());
+        let begun = Instant::now();
+        let movers = (0..4u8).map(|n| {
+            let mut throttle =
+                limits.admit(policy.settings(), 0, IpAddr::from([10, 0, 0, n]), &Who::default(), at(0)).expect("admitted");
+            tokio::spawn(async move {
+                let mut moved = 0;
+                while begun.elapsed() < Duration::from_secs(10) {
+                    assert!(!std::future::poll_fn(|cx| throttle.poll_turn(cx)).await);
+                    throttle.charge(throttle.piece as u64);
+                    moved += throttle.piece;
+                }
+                moved
+            })
+        });
+        let mut moved = Vec::new();
+        for mover in movers.collect::<Vec<_>>() {
+            moved.push(mover.await.expect("moved"));
+        }
+        let all: usize = moved.iter().sum();
+        assert!((950_000..=1_050_000).contains(&all), "{all}: {moved:?}");
+        let (least, most) = (moved.iter().min().copied().unwrap_or_default(), moved.iter().max().copied().unwrap_or_default());
+        assert!(most < least * 2, "nobody gets twice of another: {moved:?}");
+    }
+
+    #[tokio::test]
+    async fn a_volume_is_used_up_until_its_day_is_over() {
+        let policy = settings("[[limit]]\nname = 'a'\nvolume_per_day = '1 kB'\nvolume_per_month = '1500 B'\n");
+        let limits = Limits::default();
+        // 2026-01-30, an hour before its end.
+        let evening = 1_769_814_000;
+        let admit = |seconds| limits.admit(policy.settings(), 0, CLIENT, &Who::default(), at(seconds));
+        let mut throttle = admit(evening).expect("admitted");
+        for meter in &throttle.meters {
+            meter.charge(1001, at(evening));
+        }
+        throttle.over = true;
+        assert!(std::future::poll_fn(|cx| throttle.poll_turn(cx)).await, "what is on its way ends, too");
+        assert_eq!(admit(evening).expect_err("used up"), OverLimit::Volume("a".into(), "day", Duration::from_secs(3600)));
+        let next = admit(evening + 3600).expect("the next day");
+        next.meters[0].charge(600, at(evening + 3600));
+        let left = Duration::from_secs(86_400);
+        assert_eq!(admit(evening + 3600).expect_err("the month"), OverLimit::Volume("a".into(), "month", left));
+        assert!(admit(evening + 3600 + 86_400).is_ok(), "February");
+    }
+}

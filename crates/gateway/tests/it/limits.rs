@@ -1,0 +1,90 @@
+//! How much may be used, seen by a client.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::bed::{Client, Origin, ask, gateway};
+
+fn limited(limit: &str) -> String {
+    format!(
+        "[network]\nopen = ['127.0.0.0/8']\nconnect_ports = ['1-65535']\nhttp_ports = ['1-65535']\n[[limit]]\nname = 'a client'\n{limit}\n\
+         [[rule]]\nname = 'all'\naction = 'allow'\nlimit = 'a client'\n"
+    )
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_when_to_come_again_and_the_connection_stays() {
+    let (gateway, origin) = (gateway(&limited("requests_per_second = 10")).await, Origin::start().await);
+    let mut client = Client::to(&gateway).await;
+    let (mut served, mut refused) = (0, 0);
+    for _ in 0..40 {
+        let answer = client.ask(origin.get("/x")).await;
+        match answer.status {
+            200 => served += 1,
+            429 => {
+                assert_eq!(answer.field("retry-after"), Some("1"));
+                assert!(answer.body.contains("“a client”"), "{}", answer.body);
+                refused += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(served >= 2 && refused > 0, "{served} served, {refused} refused");
+    assert_eq!(origin.seen().len(), served);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(client.ask(origin.get("/x")).await.status, 200);
+    // A tunnel is a request, too.
+    let address = origin.address;
+    let mut last = 0;
+    for _ in 0..10 {
+        let mut client = Client::to(&gateway).await;
+        client.write(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n\r\n")).await;
+        last = client.answer_to("CONNECT").await.expect("an answer").status;
+    }
+    assert_eq!(last, 429);
+}
+
+#[tokio::test]
+async fn bytes_come_at_their_rate_through_answers_uploads_and_tunnels() {
+    let (gateway, origin) = (gateway(&limited("bytes_per_second = '1 MB'")).await, Origin::start().await);
+    let (slow, soon) = (Duration::from_millis(3500), Duration::from_secs(12));
+    let timed = |what: &str, begun: Instant| {
+        let took = begun.elapsed();
+        assert!(took > slow && took < soon, "{what}: {took:?}");
+    };
+    let begun = Instant::now();
+    let answer = ask(&gateway, origin.get("/large/5000000")).await;
+    assert_eq!(answer.body.len(), 5_000_000);
+    timed("an answer", begun);
+    // Whoever shares the account has to wait until it is balanced again; one with another address would not.
+    let begun = Instant::now();
+    let body = vec![b'x'; 4_500_000];
+    let head =
+        format!("POST {} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", origin.url("/size"), origin.address, body.len());
+    let mut client = Client::to(&gateway).await;
+    client.write(head).await;
+    client.write(&body).await;
+    assert_eq!(client.answer().await.expect("an answer").body, "4500000");
+    timed("an upload", begun);
+    let begun = Instant::now();
+    let mut client = Client::to(&gateway).await;
+    client.write(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.address)).await;
+    assert_eq!(client.answer_to("CONNECT").await.expect("an answer").status, 200);
+    client.write("GET /large/4500000 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.expect("an answer").body.len(), 4_500_000);
+    timed("a tunnel", begun);
+    client.stream.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_volume_that_is_used_up_ends_what_is_on_its_way_and_refuses_the_next() {
+    let (gateway, origin) = (gateway(&limited("volume_per_day = '1 MB'")).await, Origin::start().await);
+    assert_eq!(ask(&gateway, origin.get("/large/500000")).await.body.len(), 500_000);
+    let mut client = Client::to(&gateway).await;
+    client.write(origin.get("/large/100000000")).await;
+    assert!(client.answer().await.is_none(), "cut off, and not ended");
+    let answer = ask(&gateway, origin.get("/x")).await;
+    assert_eq!(answer.status, 429);
+    assert!(answer.body.contains("for a day is used up") && answer.field("retry-after").is_some(), "{answer:?}");
+}
