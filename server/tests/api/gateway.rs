@@ -20,7 +20,7 @@ fn a_policy_is_checked_line_by_line_and_explained() {
     let file = folder.path().join("policy.toml");
     fs::write(&file, "[listen]\naddresses = ['nowhere']\n[[rule]]\nname = 'x'\naction = 'maybe'\ncolour = 'red'\n")
         .expect("written");
-    let checked = run(gatehouse().args(["gateway", "check"]).arg(&file), "");
+    let checked = gatehouse().args(["gateway", "check"]).arg(&file).output().expect("run");
     let text = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(!checked.status.success());
     for line in ["policy.toml:2:", "policy.toml:5:", "policy.toml:6:"] {
@@ -41,7 +41,7 @@ fn a_policy_is_checked_line_by_line_and_explained() {
     assert!(text.contains("denied  by no ads: Advertising"), "{text}");
     let hashed = run(gatehouse().args(["gateway", "hash"]), "open sesame\n");
     assert!(String::from_utf8_lossy(&hashed.stdout).starts_with("$argon2id$"), "{hashed:?}");
-    let nothing = run(gatehouse().args(["gateway", "--policy", "/nowhere/policy.toml"]), "");
+    let nothing = gatehouse().args(["gateway", "--policy", "/nowhere/policy.toml"]).output().expect("run");
     assert!(!nothing.status.success() && String::from_utf8_lossy(&nothing.stderr).contains("policy.toml"), "{nothing:?}");
 }
 

@@ -233,7 +233,8 @@ impl Compiler<'_> {
     }
 
     fn check_settings(&mut self) {
-        if self.file.listen.addresses.is_empty() {
+        // Entries that could not be read have been told of.
+        if self.file.listen.addresses.is_empty() && self.notes.is_empty() {
             self.notes
                 .note(self.file.listen.at, "The gateway has to listen somewhere: leave 'addresses' out for 127.0.0.1:3128.");
         }
