@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
 use bytes::Bytes;
 use gatehouse_platform::Actor;
 use http::{HeaderValue, StatusCode, header};
@@ -88,7 +91,7 @@ pub async fn keep(key: Key, generation: u64, response: Response) -> Response {
     let (policy, nonce) = (policy.to_string(), nonce.to_string());
     let (head, body) = response.into_parts();
     let Ok(body) = body.collect().await else {
-        return Response::from_parts(head, Body::empty());
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let body = body.to_bytes();
     let mut pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);

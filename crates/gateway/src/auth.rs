@@ -65,6 +65,7 @@ impl Doorkeeper {
     /// # Errors
     /// Why nobody.
     pub async fn person<'p>(&self, policy: &'p Policy, client: IpAddr, value: &[u8]) -> Result<&'p Person, NotIn> {
+        let client = household(client);
         let (scheme, pair) = std::str::from_utf8(value).ok().and_then(|text| text.split_once(' ')).ok_or(NotIn::Malformed)?;
         if !scheme.eq_ignore_ascii_case("basic") {
             return Err(NotIn::Malformed);
@@ -76,13 +77,17 @@ impl Doorkeeper {
         // Somebody who is not there takes as long as somebody who is.
         let stored = person.map_or(NOBODY, |person| person.password.as_str());
         let key: [u8; 32] = Sha256::new().chain_update(&pair).chain_update([0]).chain_update(stored).finalize().into();
-        if let Some(person) = person
-            && self.right.lock().unwrap_or_else(PoisonError::into_inner).get(&key).is_some_and(|at| at.elapsed() < REMEMBERED)
-        {
+        if let Some(person) = person.filter(|_| self.remembers(&key)) {
+            return Ok(person);
+        }
+        // It is never closed.
+        let Ok(_place) = self.places.acquire().await else { return Err(NotIn::Wrong) };
+        // Of many who come at once with the same right pair the first one is checked, and the others find it here.
+        if let Some(person) = person.filter(|_| self.remembers(&key)) {
             return Ok(person);
         }
         self.may_try(client)?;
-        let is_right = self.check(stored.to_string(), password.to_string()).await;
+        let is_right = check(stored.to_string(), password.to_string()).await;
         match person.filter(|_| is_right) {
             Some(person) => {
                 let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +111,10 @@ impl Doorkeeper {
         if wrong.len() >= MOST {
             wrong.retain(|_, (_, since)| since.elapsed() < WINDOW);
         }
+        // Ten thousand networks that guess within a minute: nobody else is listened to either, for a moment.
+        if wrong.len() >= MOST && !wrong.contains_key(&client) {
+            return Err(NotIn::TooMany(1));
+        }
         let now = Instant::now();
         let (tries, since) = wrong.entry(client).or_insert((0, now));
         if since.elapsed() >= WINDOW {
@@ -119,14 +128,24 @@ impl Doorkeeper {
         Ok(())
     }
 
-    async fn check(&self, stored: String, password: String) -> bool {
-        // It is never closed.
-        let Ok(_place) = self.places.acquire().await else { return false };
-        let work = move || {
-            PasswordHash::new(&stored).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
-        };
-        tokio::task::spawn_blocking(work).await.unwrap_or(false)
+    fn remembers(&self, key: &[u8; 32]) -> bool {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner).get(key).is_some_and(|at| at.elapsed() < REMEMBERED)
     }
+}
+
+/// The addresses that count as one: of IPv6 a whole network of 64 bits, which is what one customer has.
+fn household(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::V6(((u128::from(address) >> 64) << 64).into()),
+    }
+}
+
+async fn check(stored: String, password: String) -> bool {
+    let work = move || {
+        PasswordHash::new(&stored).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or(false)
 }
 
 /// The hash of a password that nobody has.

@@ -106,7 +106,8 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// The connection that was used last, if there is one that is still open, and the address it leads to.
-    pub async fn take(&self, key: &[u8]) -> Option<(Wire, IpAddr)> {
+    /// One that leads to an address which does not fit any more is closed.
+    pub async fn take(&self, key: &[u8], fits: impl Fn(IpAddr) -> bool) -> Option<(Wire, IpAddr)> {
         loop {
             let idle = {
                 let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +115,7 @@ impl Pool {
             };
             self.count.fetch_sub(1, Ordering::Relaxed);
             let Idle { mut wire, peer, since } = idle;
-            if since.elapsed() < IDLE && poll_fn(|cx| Poll::Ready(wire.stream.is_quiet(cx))).await {
+            if since.elapsed() < IDLE && fits(peer) && poll_fn(|cx| Poll::Ready(wire.stream.is_quiet(cx))).await {
                 return Some((wire, peer));
             }
         }

@@ -43,6 +43,8 @@ const BUSY_RETRY: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct Lane {
     settings: EgressSettings,
+    /// Its own, and not its name's: a way that was changed is another one, and shares no connection with what it was.
+    id: u64,
     outstanding: AtomicU32,
     places: Option<Arc<Semaphore>>,
     waiting: AtomicU32,
@@ -60,8 +62,10 @@ fn millis() -> u64 {
 impl Lane {
     pub(crate) fn new(settings: EgressSettings) -> Self {
         let places = settings.max_connections.map(|most| Arc::new(Semaphore::new(most as usize)));
+        static IDS: AtomicU64 = AtomicU64::new(0);
         Self {
             settings,
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             outstanding: AtomicU32::new(0),
             places,
             waiting: AtomicU32::new(0),
@@ -80,6 +84,10 @@ impl Lane {
     }
 
     fn failed(&self) {
+        // Those that were on their way when it began to fail are one failure.
+        if !self.is_healthy() {
+            return;
+        }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(10);
         let pause = TROUBLE.0.saturating_mul(1 << failures).min(TROUBLE.1);
         self.trouble_until.store(millis() + u64::try_from(pause.as_millis()).unwrap_or_default(), Ordering::Relaxed);
@@ -92,11 +100,13 @@ impl Lane {
     }
 
     /// A place, at once or after waiting for one in a queue that has room.
-    async fn place(self: &Arc<Self>, limit: Duration) -> Result<Place, Failed> {
+    /// With another lane to try there is no waiting.
+    async fn place(self: &Arc<Self>, limit: Duration, another: bool) -> Result<Place, Failed> {
         let permit = match &self.places {
             None => None,
             Some(places) => match places.clone().try_acquire_owned() {
                 Ok(permit) => Some(permit),
+                Err(_) if another => return Err(Failed::Busy),
                 Err(_) => {
                     if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.settings.max_waiting {
                         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -158,6 +168,20 @@ pub(crate) enum UpstreamFailed {
 }
 
 impl Failed {
+    /// Whether another member of a pool may be tried: the way failed, and not what is at its end. A proxy that says no is not gone around.
+    fn may_go_another_way(&self) -> bool {
+        match self {
+            Self::Upstream(_, what) => {
+                matches!(
+                    what,
+                    UpstreamFailed::Unreached | UpstreamFailed::Tls | UpstreamFailed::Silent | UpstreamFailed::Nonsense
+                )
+            }
+            Self::Dial(_) | Self::Busy => true,
+            Self::Name(_) | Self::Closed(_) => false,
+        }
+    }
+
     pub(crate) fn refusal(self, host: &str) -> Refusal {
         match self {
             Self::Name(Unresolved::Unknown) => Refusal::new(502, "dns_error", format!("There is no address for {host}."))
@@ -237,7 +261,10 @@ impl Egresses {
     }
 
     /// The addresses of a host that may be dialled.
-    pub(crate) async fn addresses(&self, snapshot: &Snapshot, host: &Host, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+    /// With `all` none may be closed: somebody else picks the one that is dialled.
+    pub(crate) async fn addresses(
+        &self, snapshot: &Snapshot, host: &Host, port: u16, all: bool,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
         let text = host.for_authority();
         let closed = |what| Failed::Closed(what).refusal(&text);
         snapshot.guard.vet_host(host).map_err(|refused| closed(refused.why))?;
@@ -245,7 +272,7 @@ impl Egresses {
             Some(address) => vec![address],
             None => snapshot.resolver.look_up(host.as_str()).await.map_err(|why| Failed::Name(why).refusal(&text))?,
         };
-        let mut why = "not public";
+        let (mut why, count) = ("not public", found.len());
         let mut open = Vec::with_capacity(found.len());
         for address in found {
             let address = SocketAddr::new(address, port);
@@ -254,7 +281,8 @@ impl Egresses {
                 Err(refused) => why = refused.why,
             }
         }
-        if open.is_empty() { Err(closed(why)) } else { Ok(open) }
+        let is_mixed = open.len() < count;
+        if open.is_empty() || (all && is_mixed) { Err(closed(why)) } else { Ok(open) }
     }
 
     /// Where to connect to, by what was decided.
@@ -360,11 +388,16 @@ impl Target {
 
     fn key(&self, lane: &Lane) -> Vec<u8> {
         let mut key = Vec::with_capacity(64);
-        key.extend_from_slice(lane.settings.name.as_bytes());
-        key.push(0);
+        key.extend_from_slice(&lane.id.to_be_bytes());
         if !takes_whole_requests(&lane.settings.way) {
             key.extend_from_slice(self.host.as_str().as_bytes());
             key.extend_from_slice(&self.port.to_be_bytes());
+            // A SOCKS proxy that is told an address is told one that was vetted just now.
+            if !is_direct(&lane.settings.way)
+                && let Some(address) = self.addresses.first()
+            {
+                key.extend_from_slice(address.ip().to_string().as_bytes());
+            }
         }
         key
     }
@@ -372,10 +405,18 @@ impl Target {
     /// A connection over which a request can be sent; one that stands idle only where `may_be_idle`.
     pub(crate) async fn connect(&self, shared: &Shared, timeouts: &Timeouts, may_be_idle: bool) -> Result<Connected, Failed> {
         let mut last = Failed::Dial(Undialled::Unroutable);
-        for lane in &self.lanes {
-            let place = lane.place(timeouts.connect).await?;
+        for (at, lane) in self.lanes.iter().enumerate() {
+            let place = match lane.place(timeouts.connect, at + 1 < self.lanes.len()).await {
+                Ok(place) => place,
+                Err(busy) => {
+                    last = busy;
+                    continue;
+                }
+            };
             let key = self.key(lane);
-            if may_be_idle && let Some((wire, peer)) = shared.pool.take(&key).await {
+            // Directly only to an address that was vetted just now: what may be reached can have changed since.
+            let fits = |peer| !is_direct(&lane.settings.way) || self.addresses.iter().any(|address| address.ip() == peer);
+            if may_be_idle && let Some((wire, peer)) = shared.pool.take(&key, fits).await {
                 return Ok(Connected { wire, peer: Some(peer), was_idle: true, place, key });
             }
             let is_whole = takes_whole_requests(&lane.settings.way);
@@ -384,7 +425,13 @@ impl Target {
                     lane.worked();
                     return Ok(Connected { wire, peer: Some(peer), was_idle: false, place, key });
                 }
-                Err(failed) => last = self.note(lane, failed),
+                Err(failed) => {
+                    let another = failed.may_go_another_way();
+                    last = self.note(lane, failed);
+                    if !another {
+                        break;
+                    }
+                }
             }
         }
         Err(last)
@@ -393,14 +440,26 @@ impl Target {
     /// A tunnel to the target.
     pub(crate) async fn open_tunnel(&self, shared: &Shared, timeouts: &Timeouts) -> Result<Connected, Failed> {
         let mut last = Failed::Dial(Undialled::Unroutable);
-        for lane in &self.lanes {
-            let place = lane.place(timeouts.connect).await?;
+        for (at, lane) in self.lanes.iter().enumerate() {
+            let place = match lane.place(timeouts.connect, at + 1 < self.lanes.len()).await {
+                Ok(place) => place,
+                Err(busy) => {
+                    last = busy;
+                    continue;
+                }
+            };
             match self.open(shared, lane, timeouts.connect, false).await {
                 Ok((wire, peer)) => {
                     lane.worked();
                     return Ok(Connected { wire, peer: Some(peer), was_idle: false, place, key: Vec::new() });
                 }
-                Err(failed) => last = self.note(lane, failed),
+                Err(failed) => {
+                    let another = failed.may_go_another_way();
+                    last = self.note(lane, failed);
+                    if !another {
+                        break;
+                    }
+                }
             }
         }
         Err(last)
@@ -564,6 +623,10 @@ async fn reach(shared: &Shared, url: &UpstreamUrl, limit: Duration) -> Result<(W
     let connector = shared.egress.tls().ok_or(UpstreamFailed::Tls)?;
     let stream = connector.connect(name, stream).await.map_err(|_| UpstreamFailed::Tls)?;
     Ok((Wire::new(Stream::Tls(Box::new(stream))), peer.ip()))
+}
+
+fn is_direct(way: &Way) -> bool {
+    matches!(way, Way::Direct { .. })
 }
 
 fn takes_whole_requests(way: &Way) -> bool {

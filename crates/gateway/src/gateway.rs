@@ -39,6 +39,8 @@ use crate::{
 const BACKLOG: u32 = 4096;
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long what was cut has to write its record.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long nothing is taken after the system had no more descriptors.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(50);
 
@@ -279,6 +281,11 @@ impl Gateway {
         }
         let cut = self.shared.open.load(Ordering::Relaxed);
         self.shared.stop.send_replace(Stop::Cut);
+        // What was cut writes its record.
+        let begun = Instant::now();
+        while self.shared.open.load(Ordering::Relaxed) > 0 && begun.elapsed() < LAST_WORDS {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         cut
     }
 }
@@ -378,7 +385,7 @@ mod tests {
                 let host = Host::parse("two-faced.example").expect("a name");
                 let mut answers = Vec::new();
                 for _ in 0..500 {
-                    answers.push(Egresses::default().addresses(&snapshot, &host, 443).await);
+                    answers.push(Egresses::default().addresses(&snapshot, &host, 443, false).await);
                 }
                 answers
             })

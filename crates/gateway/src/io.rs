@@ -5,7 +5,6 @@
 use std::{
     cell::RefCell,
     io,
-    net::Shutdown,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -190,9 +189,8 @@ impl Stream {
     pub fn abort(self) {
         if let Self::Plain(stream) = self {
             let socket = socket2::SockRef::from(&stream);
-            // It is closed either way.
+            // It is closed either way. Not shut down first: that would say that there is nothing more, in good order.
             let _ = socket.set_linger(Some(std::time::Duration::ZERO));
-            let _ = socket.shutdown(Shutdown::Both);
         }
     }
 }

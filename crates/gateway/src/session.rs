@@ -127,8 +127,10 @@ struct Session {
 impl Session {
     /// One request and its answer.
     async fn turn(&mut self) -> Next {
+        let read = self.read_head().await;
+        // Now, and not before it was waited for: what was changed meanwhile holds.
         let snapshot = self.shared.snapshot();
-        let request = match self.read_head(&snapshot).await {
+        let request = match read {
             Ok(Some(request)) => request,
             Ok(None) => return Next::Gone,
             Err(refusal) => {
@@ -153,8 +155,13 @@ impl Session {
     }
 
     /// Reads until there is a whole head. `None`: the client is gone, or has nothing more to ask.
-    async fn read_head(&mut self, snapshot: &Snapshot) -> Result<Option<Request>, Refusal> {
-        let timeouts = &snapshot.policy.settings().timeouts;
+    async fn read_head(&mut self) -> Result<Option<Request>, Refusal> {
+        // The times alone: a connection that waits must not keep a policy of a million names alive.
+        let (client_idle, client_head) = {
+            let snapshot = self.shared.snapshot();
+            let timeouts = &snapshot.policy.settings().timeouts;
+            (timeouts.client_idle, timeouts.client_head)
+        };
         if self.wire.inbox.is_empty() {
             let (wire, stop) = (&mut self.wire, &mut self.stop);
             let filled = async {
@@ -165,7 +172,7 @@ impl Session {
                     () = stop.draining() => Ok(0),
                 }
             };
-            match timeout(timeouts.client_idle, filled).await {
+            match timeout(client_idle, filled).await {
                 Ok(Ok(count)) if count > 0 => {}
                 _ => return Ok(None),
             }
@@ -186,7 +193,7 @@ impl Session {
                 }
             }
         };
-        match timeout(timeouts.client_head, whole).await {
+        match timeout(client_head, whole).await {
             Ok(read) => read,
             Err(_) => Err(Refusal::new(408, "http_request_error", "The request did not come in whole in time.")),
         }
@@ -205,8 +212,7 @@ impl Session {
             Ok(Some(asked)) => asked,
             Ok(None) => return self.own_page(snapshot, buffer, request, closes, told).await,
             Err(refusal) => {
-                told.target =
-                    String::from_utf8_lossy(request.target.of(buffer)).split('?').next().unwrap_or_default().to_string();
+                told.target = loggable(request.target.of(buffer));
                 // What is not understood may have another end than it seems to have.
                 return self.refuse(snapshot, &refusal, "", with_body, true, told).await;
             }
@@ -265,7 +271,8 @@ impl Session {
         let mut addresses = Vec::new();
         let resolves_here = self.shared.egress.resolves_here(&decision, snapshot);
         if decision.addresses_matter || (decision.action == Action::Allow && (resolves_here || decision.resolve)) {
-            addresses = self.shared.egress.addresses(snapshot, &asked.host, asked.port).await?;
+            // Where another proxy gets the name, it picks the address.
+            addresses = self.shared.egress.addresses(snapshot, &asked.host, asked.port, !resolves_here).await?;
             if decision.addresses_matter {
                 let found: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
                 decision = policy.decide_resolved(&question, &found);
@@ -316,13 +323,7 @@ impl Session {
             tunnel::run(&mut self.wire, &mut connected.wire, settings.timeouts.tunnel_idle, self.stop.cut(), throttle).await;
         self.wire.read += there.saturating_sub(early);
         self.wire.written += back;
-        told.cause = match ended {
-            tunnel::Ended::Done => None,
-            tunnel::Ended::Broken => Some("connection_terminated"),
-            tunnel::Ended::Idle => Some("connection_read_timeout"),
-            tunnel::Ended::Cut => Some("proxy_shutdown"),
-            tunnel::Ended::OverLimit => Some("volume_used_up"),
-        };
+        told.cause = ended.cause();
         Next::Gone
     }
 
@@ -385,6 +386,10 @@ impl Session {
                     may_retry = false;
                     continue;
                 }
+                Err(NoAnswer::OverLimit) => {
+                    told.cause = Some("volume_used_up");
+                    return Ok(Next::Abort);
+                }
                 Err(NoAnswer::Client) => {
                     told.cause = Some("http_request_error");
                     return Ok(Next::Abort);
@@ -405,6 +410,15 @@ impl Session {
             };
             let sent = exchange.sent;
             let relay = exchange.relay;
+            if response.status == 101 {
+                // Not asked for, not agreed on, or in the middle of a body: what comes next from the client is a request to be judged, and
+                // not somebody else's bytes.
+                let said = write::value(connected.wire.inbox.bytes(), &response.fields, Known::Upgrade);
+                let agreed = sent && upgrade.zip(said).is_some_and(|(asked, said)| asked.eq_ignore_ascii_case(said));
+                if !agreed {
+                    return Err(NoAnswer::Wrong(Wrong::StartLine).into_refusal(&host));
+                }
+            }
             return Ok(self.answer(snapshot, request, buffer, closes, connected, response, (relay, sent, throttle), told).await);
         }
     }
@@ -423,6 +437,8 @@ impl Session {
         told.status = response.status;
         told.cache = Some(CacheResult::Miss);
         told.content_type = content_type(&head_bytes, &response);
+        // NTLM and Negotiate sign a connection in, not a request (RFC 4559, section 6): nobody else may use it.
+        let is_somebodys = signs_connection_in(buffer, &request.fields) || signs_connection_in(&head_bytes, &response.fields);
         let is_head = request.method.of(buffer) == b"HEAD";
         let framing = if is_head { Framing::None } else { response.framing };
         let (body, until_close) = match (framing, request.is_old) {
@@ -446,16 +462,19 @@ impl Session {
         }
         give_buffer(head_bytes);
         if switches {
-            if self.wire.write_all(&out).await.is_err() {
+            if !matches!(timeout(idle, self.wire.write_all(&out)).await, Ok(Ok(()))) {
                 return Next::Gone;
             }
             give_buffer(out);
             told.cache = Some(CacheResult::Tunnel);
             let _open = self.shared.metrics.tunnel();
             let tunnel_idle = snapshot.policy.settings().timeouts.tunnel_idle;
-            let (_, there, back) = tunnel::run(&mut self.wire, &mut connected.wire, tunnel_idle, self.stop.cut(), throttle).await;
-            self.wire.read += there;
+            let early = self.wire.inbox.bytes().len() as u64;
+            let (ended, there, back) =
+                tunnel::run(&mut self.wire, &mut connected.wire, tunnel_idle, self.stop.cut(), throttle).await;
+            self.wire.read += there.saturating_sub(early);
             self.wire.written += back;
+            told.cause = ended.cause();
             return Next::Gone;
         }
         let mut relay = Relay::new(framing, body == Body::Chunked, out);
@@ -492,6 +511,7 @@ impl Session {
                 }
                 outcome
             });
+            // Looked at while it goes on; one that says nothing any more ends with the program.
             match timeout(idle, step).await {
                 Ok(outcome) => break Some(outcome),
                 Err(_) if before == (relay.content, upload.content, self.wire.written) => break None,
@@ -502,6 +522,7 @@ impl Session {
             Some(Ok(())) => {}
             Some(Err(Broken::Write)) => {
                 // The client is gone.
+                told.cause = Some("connection_terminated");
                 return Next::Gone;
             }
             Some(Err(_)) if is_over => {
@@ -519,6 +540,7 @@ impl Session {
             }
         }
         let may_be_kept = sent
+            && !is_somebodys
             && !response.is_doubtful
             && !said.close
             && (!response.is_old || said.keep_alive)
@@ -535,7 +557,7 @@ impl Session {
 
     /// The gateway's own pages: what browsers ask for to find it.
     async fn own_page(&mut self, snapshot: &Snapshot, buffer: &[u8], request: &Request, closes: bool, told: &mut Told) -> Next {
-        told.target = String::from_utf8_lossy(request.target.of(buffer)).into_owned();
+        told.target = loggable(request.target.of(buffer));
         let closes = closes || request.framing != Framing::None;
         let local = match &self.wire.stream {
             Stream::Plain(stream) => stream.local_addr().ok(),
@@ -560,10 +582,10 @@ impl Session {
             answer.push_str(&script);
         }
         told.status = 200;
-        match self.wire.write_all(answer.as_bytes()).await {
-            Ok(()) if closes => Next::Close,
-            Ok(()) => Next::Keep,
-            Err(_) => Next::Gone,
+        match timeout(snapshot.policy.settings().timeouts.idle, self.wire.write_all(answer.as_bytes())).await {
+            Ok(Ok(())) if closes => Next::Close,
+            Ok(Ok(())) => Next::Keep,
+            _ => Next::Gone,
         }
     }
 
@@ -656,6 +678,8 @@ enum NoAnswer {
     BadBody(Wrong),
     /// The client went away in the middle of its request.
     Client,
+    /// A volume is used up.
+    OverLimit,
 }
 
 impl NoAnswer {
@@ -679,8 +703,8 @@ impl Exchange<'_> {
             let before = self.relay.content;
             match timeout(limit, poll_fn(|cx| self.poll_answer(cx))).await {
                 Ok(outcome) => return outcome,
-                // As long as the request goes on, its answer is not late.
-                Err(_) if self.relay.content != before && !self.sent => {}
+                // As long as the request goes on, its answer is not late; nor in the time after its end.
+                Err(_) if self.relay.content != before => {}
                 Err(_) => return Err(NoAnswer::Late),
             }
         }
@@ -690,7 +714,7 @@ impl Exchange<'_> {
         let may_send = match self.throttle.as_mut().map(|throttle| throttle.poll_turn(cx)) {
             None | Some(Poll::Ready(false)) => true,
             Some(Poll::Pending) => false,
-            Some(Poll::Ready(true)) => return Poll::Ready(Err(NoAnswer::Client)),
+            Some(Poll::Ready(true)) => return Poll::Ready(Err(NoAnswer::OverLimit)),
         };
         if may_send && !self.sent && self.upload.is_none() {
             let moved = self.target.written;
@@ -736,8 +760,8 @@ impl Exchange<'_> {
             write::response(&mut out, bytes, response, said, Body::None, false, &snapshot.passing);
         }
         self.target.inbox.consume(response.end);
-        // A client that is gone is noticed with the answer.
-        let _ = self.client.write_all(&out).await;
+        // A client that is gone, or does not read, is noticed with the answer.
+        let _ = timeout(LINGER, self.client.write_all(&out)).await;
         give_buffer(out);
     }
 }
@@ -784,7 +808,9 @@ fn understand(buffer: &[u8], request: &Request) -> Result<Option<Asked>, Refusal
             "TRACE shows what a request holds to whoever can send one: it is not passed on.",
         ));
     }
-    if let Some(scheme_end) = target.find("://") {
+    if !target.starts_with('/')
+        && let Some(scheme_end) = target.find("://")
+    {
         let (scheme, rest) = (&target[..scheme_end], &target[scheme_end + 3..]);
         if !scheme.eq_ignore_ascii_case("http") {
             let refusal =
@@ -827,6 +853,20 @@ fn asked(host: Host, port: u16, path: Vec<u8>) -> Asked {
     Asked { scheme: Scheme::Http, host, port, authority, path }
 }
 
+/// A target as it may stand in the log: without its query, and without what stands before an `@`.
+fn loggable(target: &[u8]) -> String {
+    let text = String::from_utf8_lossy(target);
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
+        }
+        None => text.rsplit('@').next().unwrap_or_default().to_string(),
+    }
+}
+
 /// Protocols that may be changed to. Not HTTP/2 without TLS: its requests would pass unseen.
 fn is_passed(protocol: &[u8]) -> bool {
     protocol.eq_ignore_ascii_case(b"websocket")
@@ -835,6 +875,17 @@ fn is_passed(protocol: &[u8]) -> bool {
 /// Methods that may be sent twice (RFC 9110, section 9.2.2).
 fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+}
+
+/// Whether a field speaks of a scheme that signs the connection in.
+fn signs_connection_in(buffer: &[u8], fields: &head::Fields) -> bool {
+    let names: [&[u8]; 3] = [b"authorization", b"www-authenticate", b"proxy-authenticate"];
+    fields.iter().filter(|field| names.iter().any(|name| field.name.of(buffer).eq_ignore_ascii_case(name))).any(|field| {
+        head::tokens(field.value.of(buffer)).any(|offer| {
+            let scheme = offer.split(|byte| *byte == b' ').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+        })
+    })
 }
 
 fn content_type(buffer: &[u8], response: &Response) -> Option<String> {

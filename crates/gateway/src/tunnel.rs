@@ -42,6 +42,20 @@ pub enum Ended {
     OverLimit,
 }
 
+impl Ended {
+    /// The cause in the log; `None` for an end as it should be.
+    #[must_use]
+    pub fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::Done => None,
+            Self::Broken => Some("connection_terminated"),
+            Self::Idle => Some("connection_read_timeout"),
+            Self::Cut => Some("proxy_shutdown"),
+            Self::OverLimit => Some("volume_used_up"),
+        }
+    }
+}
+
 /// One way.
 #[derive(Debug, Default)]
 struct Pump {

@@ -171,6 +171,8 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
             "/chunked" => (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\nX-T: 1\r\n\r\n".into(), false),
             "/until-close" => (b"HTTP/1.1 200 OK\r\n\r\nhello world".into(), true),
             "/old" => (b"HTTP/1.0 200 OK\r\n\r\nhello old".into(), true),
+            "/101" => (b"HTTP/1.1 101 x\r\nUpgrade: raw\r\nConnection: Upgrade\r\n\r\n".into(), false),
+            "/101-other" => (b"HTTP/1.1 101 x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n".into(), false),
             "/204" => (b"HTTP/1.1 204 No Content\r\n\r\n".into(), false),
             "/304" => (b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 99\r\n\r\n".into(), false),
             "/hints" => (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into(), false),

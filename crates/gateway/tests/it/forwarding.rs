@@ -270,6 +270,61 @@ async fn websockets_pass() {
 }
 
 #[tokio::test]
+async fn a_change_of_protocol_that_nobody_asked_for_is_no_tunnel() {
+    let (gateway, origin) = (open().await, Origin::start().await);
+    let mut client = Client::to(&gateway).await;
+    // Behind it, in one packet, a request that is not the origin's business.
+    client.write(format!("{}{}", origin.get("/101"), origin.get("/secret"))).await;
+    let answer = client.answer().await.expect("an answer");
+    assert_eq!((answer.status, answer.error()), (502, "http_protocol_error"), "{answer:?}");
+    // It is read, judged and made anew like any other.
+    assert_eq!(client.answer().await.expect("an answer").status, 200);
+    assert!(origin.seen().iter().any(|raw| raw.starts_with("GET /secret HTTP/1.1") && raw.contains("Via: 1.1 gatehouse")));
+    // And one that changes to something else.
+    let asks = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        origin.url("/101-other"),
+        origin.address
+    );
+    assert_eq!(ask(&gateway, asks).await.status, 502);
+}
+
+#[tokio::test]
+async fn half_an_answer_does_not_look_whole_to_an_old_client_either() {
+    use tokio::io::AsyncReadExt as _;
+    let (gateway, origin) = (open().await, Origin::start().await);
+    let mut client = Client::to(&gateway).await;
+    client.write(format!("GET {} HTTP/1.0\r\n\r\n", origin.url("/short-chunks"))).await;
+    let mut bytes = Vec::new();
+    let ended = client.stream.read_to_end(&mut bytes).await;
+    assert!(ended.is_err(), "a clean end would say that this was all: {}", String::from_utf8_lossy(&bytes));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_signed_in_is_nobody_elses() {
+    let (gateway, origin) = (open().await, Origin::start().await);
+    for scheme in ["NTLM TlRMTVNTUAAB", "Negotiate YII"] {
+        let before = origin.connections();
+        let signed = origin.get("/x").replace("\r\n\r\n", &format!("\r\nAuthorization: {scheme}\r\n\r\n"));
+        assert_eq!(ask(&gateway, signed).await.status, 200);
+        let between = origin.connections();
+        assert_eq!(ask(&gateway, origin.get("/x")).await.status, 200);
+        assert!(origin.connections() > between && between >= before, "{scheme}: the next one has a connection of its own");
+    }
+    let before = origin.connections();
+    assert_eq!(ask(&gateway, origin.get("/x")).await.status, 200);
+    assert_eq!(origin.connections(), before, "an ordinary one is used again");
+}
+
+#[tokio::test]
+async fn an_address_in_a_query_is_no_address_to_go_to() {
+    let (gateway, origin) = (open().await, Origin::start().await);
+    let request = format!("GET /login?next=https://a.example/ HTTP/1.1\r\nHost: {}\r\n\r\n", origin.address);
+    assert_eq!(ask(&gateway, request).await.status, 200);
+    assert!(origin.seen()[0].starts_with("GET /login?next=https://a.example/ HTTP/1.1\r\n"), "{:?}", origin.seen());
+}
+
+#[tokio::test]
 async fn a_target_that_is_not_there_is_said_to_be() {
     let gateway = open().await;
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

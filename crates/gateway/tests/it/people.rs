@@ -131,3 +131,35 @@ async fn the_policy_can_be_changed_under_load_without_a_failed_request() {
     assert!(all > 100, "{all}");
     assert_eq!(ask(&gateway, origin.get("/x")).await.status, 403);
 }
+
+#[tokio::test]
+async fn many_who_come_at_once_with_the_right_password_are_all_let_in() {
+    let (gateway, origin) = (with_people().await, Origin::start().await);
+    let address = gateway.addresses()[0];
+    let tasks = (0..40).map(|_| {
+        let request = signed(&origin.get("/x"), "ann", "open sesame: 42");
+        tokio::spawn(async move { Client::at(address).await.ask(request).await.status })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        assert_eq!(task.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_waited_is_judged_by_the_policy_of_now() {
+    use gatehouse_gateway::policy::Policy;
+    let origin = Origin::start().await;
+    let gateway = gateway(crate::bed::OPEN).await;
+    let mut client = Client::to(&gateway).await;
+    assert_eq!(client.ask(origin.get("/x")).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let closed = "[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n";
+    gateway.swap(Policy::parse(closed, std::path::Path::new(".")).unwrap());
+    assert_eq!(client.ask(origin.get("/x")).await.status, 403, "the very next one");
+    // What may be reached can close, too, under a connection to it that stands idle.
+    gateway.swap(Policy::parse(crate::bed::OPEN, std::path::Path::new(".")).unwrap());
+    assert_eq!(client.ask(origin.get("/x")).await.status, 200);
+    let shut = "[network]\nhttp_ports = ['1-65535']\n[[rule]]\nname = 'all'\naction = 'allow'\n";
+    gateway.swap(Policy::parse(shut, std::path::Path::new(".")).unwrap());
+    assert_eq!(client.ask(origin.get("/x")).await.error(), "destination_ip_prohibited");
+}
