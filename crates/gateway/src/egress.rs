@@ -657,6 +657,12 @@ impl Connected {
         }
     }
 
+    /// Why there is no answer, where a 407 came from a proxy that takes whole requests.
+    pub(crate) fn login_refused(&self, host: &str) -> Option<Refusal> {
+        let lane = &self.place.lane.settings;
+        takes_whole_requests(&lane.way).then(|| Failed::Upstream(lane.name.clone(), UpstreamFailed::Login).refusal(host))
+    }
+
     /// Keeps it for the next request.
     pub(crate) fn keep(self, shared: &Shared) {
         if let Some(peer) = self.peer {

@@ -225,6 +225,20 @@ impl Session {
                     .hint("Gateways that stand behind each other need different names (forwarded.via in the policy).");
             return self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await;
         }
+        // The last one that may answer it (RFC 9110, section 7.6.2).
+        if method == b"OPTIONS" && write::value(buffer, &request.fields, Known::MaxForwards) == Some(b"0") {
+            told.status = 200;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nVia: 1.1 {}\r\nContent-Length: 0\r\n{}\r\n",
+                snapshot.passing.via,
+                if refused_closes { "Connection: close\r\n" } else { "" }
+            );
+            return match timeout(snapshot.policy.settings().timeouts.idle, self.wire.write_all(answer.as_bytes())).await {
+                Ok(Ok(())) if refused_closes => Next::Close,
+                Ok(Ok(())) => Next::Keep,
+                _ => Next::Gone,
+            };
+        }
         match self.decided(snapshot, buffer, request, &asked, told).await {
             Err(refusal) => self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
             Ok((target, throttle)) if asked.scheme == Scheme::Connect => {
@@ -410,6 +424,12 @@ impl Session {
             };
             let sent = exchange.sent;
             let relay = exchange.relay;
+            // What another proxy wants of this gateway is not the client's to give.
+            if response.status == 407
+                && let Some(refusal) = connected.login_refused(&host)
+            {
+                return Err(refusal);
+            }
             if response.status == 101 {
                 // Not asked for, not agreed on, or in the middle of a body: what comes next from the client is a request to be judged, and
                 // not somebody else's bytes.
@@ -511,8 +531,15 @@ impl Session {
                 }
                 outcome
             });
-            // Looked at while it goes on; one that says nothing any more ends with the program.
-            match timeout(idle, step).await {
+            let stepped = tokio::select! {
+                biased;
+                stepped = timeout(idle, step) => stepped,
+                () = self.stop.cut() => {
+                    told.cause = Some("proxy_shutdown");
+                    return Next::Abort;
+                }
+            };
+            match stepped {
                 Ok(outcome) => break Some(outcome),
                 Err(_) if before == (relay.content, upload.content, self.wire.written) => break None,
                 Err(_) => {}

@@ -325,6 +325,18 @@ async fn an_address_in_a_query_is_no_address_to_go_to() {
 }
 
 #[tokio::test]
+async fn a_question_that_may_go_no_further_is_answered_here() {
+    let (gateway, origin) = (open().await, Origin::start().await);
+    let options =
+        |left: &str| format!("OPTIONS http://{0} HTTP/1.1\r\nHost: {0}\r\nMax-Forwards: {left}\r\n\r\n", origin.address);
+    let mut client = Client::to(&gateway).await;
+    assert_eq!(client.ask(options("0")).await.status, 200);
+    assert_eq!(origin.connections(), 0);
+    assert_eq!(client.ask(options("3")).await.status, 200);
+    assert!(origin.seen()[0].starts_with("OPTIONS * HTTP/1.1\r\n") && origin.seen()[0].contains("Max-Forwards: 2\r\n"));
+}
+
+#[tokio::test]
 async fn a_target_that_is_not_there_is_said_to_be() {
     let gateway = open().await;
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -57,11 +57,15 @@ async fn the_end_waits_for_what_is_on_its_way_and_cuts_what_takes_too_long() {
     let mut tunnel = Client::to(&gateway).await;
     tunnel.write(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.address)).await;
     assert_eq!(tunnel.answer_to("CONNECT").await.expect("an answer").status, 200);
+    // And an answer that never ends.
+    let mut stalled = Client::to(&gateway).await;
+    stalled.write(origin.get("/stalls")).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begun = Instant::now();
     let (cut, answer) = tokio::join!(gateway.stop(), reading.answer());
     assert_eq!(answer.expect("whole").body.len(), 30_000_000);
-    assert_eq!(cut, 1, "the tunnel");
+    assert_eq!(cut, 2, "the tunnel, and the answer that never ends");
+    assert!(stalled.answer().await.is_none(), "cut off, and not ended");
     assert!(begun.elapsed() >= Duration::from_millis(600) && begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(idle.rest().await, b"");
     assert_eq!(tunnel.rest().await, b"");

@@ -96,6 +96,20 @@ async fn requests_and_tunnels_take_the_way_that_a_rule_names() {
 }
 
 #[tokio::test]
+async fn a_password_that_another_proxy_does_not_take_is_not_asked_of_the_client() {
+    let (origin, squid) = (Origin::start().await, Squid::start().await);
+    fs::write(squid.folder.path().join("password"), "wrong\n").unwrap();
+    let gateway =
+        gateway(&format!("{NETWORK}{}[[rule]]\nname = 'all'\naction = 'allow'\negress = 'line'\n", squid.egress("line"))).await;
+    for request in [origin.get("/x"), format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.address)] {
+        let answer = ask(&gateway, request).await;
+        assert_eq!((answer.status, answer.error()), (502, "proxy_configuration_error"), "{answer:?}");
+        assert!(answer.field("proxy-authenticate").is_none() && answer.body.contains("“line”"), "{answer:?}");
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
 async fn an_egress_that_dies_loses_its_traffic_for_a_moment_only() {
     let origin = Origin::start().await;
     let (one, mut two) = (Squid::start().await, Squid::start().await);
