@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::run;
-
 fn gatehouse() -> Command {
     Command::new(env!("CARGO_BIN_EXE_gatehouse"))
 }
@@ -32,14 +30,17 @@ fn a_policy_is_checked_line_by_line_and_explained() {
          [[rule]]\nname = 'all'\naction = 'allow'\n",
     )
     .expect("written");
-    let checked = run(gatehouse().args(["gateway", "check"]).arg(&file), "");
+    let checked = gatehouse().args(["gateway", "check"]).arg(&file).output().expect("run");
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success() && text.starts_with("2 rules"), "{text}");
     assert!(text.contains("keeps no answers"), "what it can't do yet is said: {text}");
-    let explained = run(gatehouse().args(["gateway", "explain"]).arg(&file).arg("https://x.ads.example/a?b"), "");
+    let explained = gatehouse().args(["gateway", "explain"]).arg(&file).arg("https://x.ads.example/a?b").output().expect("run");
     let text = String::from_utf8_lossy(&explained.stdout).into_owned();
     assert!(text.contains("denied  by no ads: Advertising"), "{text}");
-    let hashed = run(gatehouse().args(["gateway", "hash"]), "open sesame\n");
+    let mut hashing =
+        gatehouse().args(["gateway", "hash"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    hashing.stdin.take().expect("its input").write_all(b"open sesame\n").expect("written");
+    let hashed = hashing.wait_with_output().expect("ended");
     assert!(String::from_utf8_lossy(&hashed.stdout).starts_with("$argon2id$"), "{hashed:?}");
     let nothing = gatehouse().args(["gateway", "--policy", "/nowhere/policy.toml"]).output().expect("run");
     assert!(!nothing.status.success() && String::from_utf8_lossy(&nothing.stderr).contains("policy.toml"), "{nothing:?}");
