@@ -156,7 +156,7 @@ async fn a_reader_that_is_slow_holds_up_the_writer_and_not_the_memory() {
 
 #[tokio::test]
 async fn a_tunnel_that_is_quiet_too_long_is_closed() {
-    let quick = gateway(&format!("[timeouts]\ntunnel_idle = '400 ms'\n{OPEN}")).await;
+    let quick = gateway(&format!("[timeouts]\ntunnel_idle = '1500 ms'\n{OPEN}")).await;
     let (listener, address) = listener().await;
     let mut client = Client::to(&quick).await;
     client.write(connect(&address)).await;
@@ -164,7 +164,7 @@ async fn a_tunnel_that_is_quiet_too_long_is_closed() {
     let (mut stream, _): (TcpStream, _) = listener.accept().await.unwrap();
     // As long as something passes it stays.
     for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
         stream.write_all(b"x").await.unwrap();
     }
     assert_eq!(client.read(6).await, b"xxxxxx");
