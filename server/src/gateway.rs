@@ -51,9 +51,6 @@ pub async fn start(policy: &Path, listen: Vec<SocketAddr>) -> Result<Running, St
     for line in loaded.summary().to_string().lines() {
         tracing::info!("policy: {line}");
     }
-    for line in not_yet(&loaded) {
-        tracing::warn!("policy: {line}");
-    }
     let listen = Some(listen).filter(|listen| !listen.is_empty());
     let gateway = Gateway::start(loaded, listen).await.map_err(|error| error.to_string())?;
     for address in gateway.addresses() {
@@ -110,19 +107,6 @@ async fn follow(gateway: &Gateway, path: &Path) {
     }
 }
 
-/// What a policy asks for and this version does not do: said, so that nobody relies on it.
-fn not_yet(policy: &Policy) -> Vec<String> {
-    let settings = policy.settings();
-    let mut lines = Vec::new();
-    if settings.cache.enabled {
-        lines.push("cache.enabled: this version keeps no answers; each request goes to its target.".to_string());
-    }
-    if settings.compress.enabled {
-        lines.push("compress.enabled: this version does not compress.".to_string());
-    }
-    lines
-}
-
 fn load(path: &Path) -> Result<Policy, String> {
     Policy::load(path).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -133,10 +117,7 @@ fn load(path: &Path) -> Result<Policy, String> {
 /// What needs no gateway that runs.
 pub fn offline(command: &GatewayCommand) -> ExitCode {
     let result = match command {
-        GatewayCommand::Check { file } => load(file).map(|policy| {
-            let lines: Vec<String> = [policy.summary().to_string()].into_iter().chain(not_yet(&policy)).collect();
-            lines.join("\n")
-        }),
+        GatewayCommand::Check { file } => load(file).map(|policy| policy.summary().to_string()),
         GatewayCommand::Explain { file, url, client, person } => explain(file, url, *client, person.as_deref()),
         GatewayCommand::Hash => hash(),
     };

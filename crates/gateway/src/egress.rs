@@ -79,6 +79,11 @@ impl Lane {
         self.settings == *settings
     }
 
+    /// As it is called in rules and the log.
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.settings.name.clone()
+    }
+
     fn is_healthy(&self) -> bool {
         self.trouble_until.load(Ordering::Relaxed) <= millis()
     }

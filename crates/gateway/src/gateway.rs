@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     auth::Doorkeeper,
+    cache::Cache,
     dial::Pool,
     egress::{Egresses, Lane},
     guard::Guard,
@@ -28,7 +29,7 @@ use crate::{
     log::{Format, Log},
     metrics::Metrics,
     policy::{
-        EgressSettings, Policy, Way,
+        EgressSettings, Policy, Settings, Way,
         value::{ForwardedFields, LogFormat},
     },
     resolve::Resolver,
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) egress: Egresses,
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) log: Log,
     pub(crate) metrics: Metrics,
     own: Vec<SocketAddr>,
@@ -221,6 +223,7 @@ impl Gateway {
             listeners.push(bind(address).map_err(|error| StartError::Listen(address, error))?);
         }
         let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let cache = Cache::new(settings.cache.memory.0, settings.cache.max_object.0);
         let snapshot = make(policy, addresses.clone(), resolver.clone(), None);
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -229,6 +232,7 @@ impl Gateway {
             egress: Egresses::default(),
             pool: Pool::default(),
             limits: Limits::default(),
+            cache: Arc::new(cache),
             log,
             metrics: Metrics::default(),
             own: addresses.clone(),
@@ -254,13 +258,28 @@ impl Gateway {
     /// Where it listens and logs does not change.
     pub fn swap(&self, policy: Policy) {
         let next = self.shared.make(policy);
+        let (settings, cache) = (next.policy.settings(), &self.shared.cache);
+        cache.set_bounds(settings.cache.memory.0, settings.cache.max_object.0);
+        let open = |settings: &Settings| settings.network.open.iter().map(|net| net.value).collect::<Vec<_>>();
+        // A name that leads into a network which was closed must not be answered from memory either.
+        let is_other = open(settings) != open(self.shared.snapshot.load().policy.settings());
+        let forgets = is_other || !settings.cache.enabled;
         self.shared.snapshot.store(Arc::new(next));
+        if forgets {
+            self.shared.cache.clear();
+        }
+    }
+
+    /// Forgets all kept answers.
+    pub fn forget_answers(&self) {
+        self.shared.cache.clear();
     }
 
     /// What has happened so far, for Prometheus.
     #[must_use]
     pub fn metrics(&self) -> String {
         let mut text = self.shared.metrics.text();
+        self.shared.cache.text(&mut text);
         let (records, dropped) = self.shared.log.counts();
         text.push_str(&format!(
             "# TYPE gatehouse_gateway_log_records_total counter\ngatehouse_gateway_log_records_total {records}\n\

@@ -5,6 +5,8 @@
 //! started and stopped.
 
 mod auth;
+mod cache;
+mod compress;
 mod dial;
 mod egress;
 mod gateway;

@@ -14,6 +14,7 @@ pub struct Metrics {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     failures: AtomicU64,
+    compressed: AtomicU64,
     tunnels: Arc<AtomicU64>,
 }
 
@@ -51,6 +52,11 @@ impl Metrics {
         }
     }
 
+    /// So many bytes less went to a client.
+    pub fn compressed(&self, saved: u64) {
+        self.compressed.fetch_add(saved, Ordering::Relaxed);
+    }
+
     /// Tunnels that are open.
     #[must_use]
     pub fn tunnels(&self) -> u64 {
@@ -60,15 +66,9 @@ impl Metrics {
     /// In Prometheus' text format.
     #[must_use]
     pub fn text(&self) -> String {
-        use std::fmt::Write as _;
         let mut text = String::new();
-        let mut counter = |name: &str, help: &str, kind: &str, lines: &[(String, u64)]| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "# HELP gatehouse_gateway_{name} {help}\n# TYPE gatehouse_gateway_{name} {kind}");
-            for (labels, value) in lines {
-                let _ = writeln!(text, "gatehouse_gateway_{name}{labels} {value}");
-            }
-        };
+        let mut counter =
+            |name: &str, help: &str, kind: &str, lines: &[(String, u64)]| series(&mut text, name, help, kind, lines);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         counter(
             "connections_total",
@@ -82,7 +82,24 @@ impl Metrics {
         counter("failures_total", "Requests that failed or were refused.", "counter", &[(String::new(), read(&self.failures))]);
         let bytes = [("{way=\"in\"}".into(), read(&self.bytes_in)), ("{way=\"out\"}".into(), read(&self.bytes_out))];
         counter("client_bytes_total", "Bytes from and to clients.", "counter", &bytes);
+        let saved = read(&self.compressed);
+        counter(
+            "compress_saved_bytes_total",
+            "Bytes that clients did not get because text was compressed.",
+            "counter",
+            &[(String::new(), saved)],
+        );
         counter("tunnels", "Tunnels that are open.", "gauge", &[(String::new(), self.tunnels())]);
         text
+    }
+}
+
+/// Adds a series in Prometheus' text format.
+pub fn series(text: &mut String, name: &str, help: &str, kind: &str, lines: &[(String, u64)]) {
+    use std::fmt::Write as _;
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "# HELP gatehouse_gateway_{name} {help}\n# TYPE gatehouse_gateway_{name} {kind}");
+    for (labels, value) in lines {
+        let _ = writeln!(text, "gatehouse_gateway_{name}{labels} {value}");
     }
 }

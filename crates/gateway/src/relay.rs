@@ -1,14 +1,13 @@
 //! Passing on a body, as fast as the slower side takes it.
 
-use std::{
-    io,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use crate::{
+    compress::Encoder,
     http::{
         body::{Decoder, Found},
         head::{Framing, Wrong},
+        write,
     },
     io::{LARGE, Wire},
 };
@@ -45,6 +44,11 @@ pub struct Relay {
     pub content: u64,
     /// How many bytes may be read before whoever holds it is asked again.
     pub turn: usize,
+    /// What codes the content, which goes in chunks then.
+    encoder: Option<Box<Encoder>>,
+    coded: Vec<u8>,
+    /// Bytes that were saved by that.
+    pub saved: u64,
 }
 
 impl Relay {
@@ -53,7 +57,33 @@ impl Relay {
     pub fn new(from: Framing, chunked: bool, first: Vec<u8>) -> Self {
         let decoder = Decoder::new(from);
         let ended = decoder.is_done() && !chunked;
-        Self { decoder, chunked, direct: 0, out: first, written: 0, ended, content: 0, turn: usize::MAX }
+        Self {
+            decoder,
+            chunked,
+            direct: 0,
+            out: first,
+            written: 0,
+            ended,
+            content: 0,
+            turn: usize::MAX,
+            encoder: None,
+            coded: Vec::new(),
+            saved: 0,
+        }
+    }
+
+    /// Codes the content on its way. The other side has to get chunks.
+    #[must_use]
+    pub fn coded(mut self, encoder: Option<Box<Encoder>>) -> Self {
+        self.encoder = encoder.filter(|_| self.chunked);
+        self
+    }
+
+    /// The rest of a body of which the beginning was passed on already.
+    #[must_use]
+    pub fn resume(decoder: Decoder, chunked: bool, first: Vec<u8>) -> Self {
+        let relay = Self::new(Framing::Chunked, chunked, first);
+        Self { decoder, ended: false, ..relay }
     }
 
     /// Goes on until it is done or one of the sides has to be waited for.
@@ -66,7 +96,7 @@ impl Relay {
             while self.written < self.out.len() {
                 // A head goes out together with what there already is of its body.
                 if self.written == 0 && !self.chunked {
-                    self.gather(source).map_err(Broken::Wrong)?;
+                    self.gather(source)?;
                 }
                 let count = ready!(sink.stream.poll_write(cx, &self.out[self.written..])).map_err(|_| Broken::Write)?;
                 if count == 0 {
@@ -91,7 +121,7 @@ impl Relay {
                 crate::io::give_buffer(std::mem::take(&mut self.out));
                 return sink.stream.poll_flush(cx).map_err(|_| Broken::Write);
             }
-            self.take(source).map_err(Broken::Wrong)?;
+            self.take(source)?;
             if self.direct > 0 || !self.out.is_empty() || self.ended {
                 continue;
             }
@@ -102,6 +132,15 @@ impl Relay {
             let count = match source.poll_fill(cx, LARGE.min(self.turn)) {
                 Poll::Ready(count) => count.map_err(|_| Broken::Read)?,
                 Poll::Pending => {
+                    // What came so far is not held back by what comes later.
+                    if let Some(encoder) = &mut self.encoder {
+                        encoder.flush(&mut self.coded).map_err(|_| Broken::Read)?;
+                        write::chunk(&mut self.out, &self.coded);
+                        self.coded.clear();
+                        if !self.out.is_empty() {
+                            continue;
+                        }
+                    }
                     let _ = sink.stream.poll_flush(cx);
                     return Poll::Pending;
                 }
@@ -111,15 +150,15 @@ impl Relay {
                 if !self.decoder.may_end() {
                     return Poll::Ready(Err(Broken::Truncated));
                 }
-                self.end();
+                self.end()?;
             }
         }
     }
 
     /// Puts the beginning of a body behind a head that is about to be written: one write for both.
-    fn gather(&mut self, source: &mut Wire) -> Result<(), Wrong> {
+    fn gather(&mut self, source: &mut Wire) -> Result<(), Broken> {
         while self.out.len() < PIECE {
-            match self.decoder.next(source.inbox.bytes())? {
+            match self.decoder.next(source.inbox.bytes()).map_err(Broken::Wrong)? {
                 Found::Skip(count) => source.inbox.consume(count),
                 Found::Data(count) => {
                     self.content += count as u64;
@@ -128,7 +167,7 @@ impl Relay {
                 }
                 Found::More => break,
                 Found::End => {
-                    self.end();
+                    self.end()?;
                     break;
                 }
             }
@@ -137,9 +176,9 @@ impl Relay {
     }
 
     /// Takes what has come in.
-    fn take(&mut self, source: &mut Wire) -> Result<(), Wrong> {
+    fn take(&mut self, source: &mut Wire) -> Result<(), Broken> {
         loop {
-            match self.decoder.next(source.inbox.bytes())? {
+            match self.decoder.next(source.inbox.bytes()).map_err(Broken::Wrong)? {
                 Found::Skip(count) => source.inbox.consume(count),
                 Found::Data(count) if !self.chunked => {
                     self.content += count as u64;
@@ -147,15 +186,19 @@ impl Relay {
                     return Ok(());
                 }
                 Found::Data(count) => {
-                    use io::Write as _;
                     self.content += count as u64;
                     if self.out.capacity() == 0 {
                         self.out = crate::io::take_buffer();
                     }
-                    // Writing to memory does not fail.
-                    let _ = write!(self.out, "{count:x}\r\n");
-                    self.out.extend_from_slice(&source.inbox.bytes()[..count]);
-                    self.out.extend_from_slice(b"\r\n");
+                    let content = &source.inbox.bytes()[..count];
+                    match &mut self.encoder {
+                        None => write::chunk(&mut self.out, content),
+                        Some(encoder) => {
+                            encoder.write(content, &mut self.coded).map_err(|_| Broken::Read)?;
+                            write::chunk(&mut self.out, &self.coded);
+                            self.coded.clear();
+                        }
+                    }
                     source.inbox.consume(count);
                     if self.out.len() >= PIECE {
                         return Ok(());
@@ -163,19 +206,25 @@ impl Relay {
                 }
                 Found::More => return Ok(()),
                 Found::End => {
-                    self.end();
+                    self.end()?;
                     return Ok(());
                 }
             }
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), Broken> {
         if !self.ended {
             self.ended = true;
+            if let Some(encoder) = self.encoder.take() {
+                self.saved = encoder.finish(&mut self.coded).map_err(|_| Broken::Read)?;
+                write::chunk(&mut self.out, &self.coded);
+                self.coded.clear();
+            }
             if self.chunked {
                 self.out.extend_from_slice(b"0\r\n\r\n");
             }
         }
+        Ok(())
     }
 }

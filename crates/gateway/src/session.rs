@@ -21,9 +21,15 @@ use std::{
 
 use tokio::{net::TcpStream, time::timeout};
 
+mod cached;
+
+use cached::{Cached, Learned, Plan};
+
 use crate::{
     auth::NotIn,
-    egress::{Failed, Target},
+    cache,
+    compress::{self, Coding, Encoder},
+    egress::{Connected, Failed, Target},
     gateway::{Shared, Snapshot, StopWatch},
     http::{
         head::{self, Connection, Framing, Known, Request, Response, Wrong},
@@ -34,7 +40,7 @@ use crate::{
     log::{CacheResult, Record},
     names::Host,
     page::{self, Refusal},
-    policy::{Action, Question, Scheme, Who},
+    policy::{Action, Decision, Question, Scheme, Who},
     relay::{Broken, Relay},
     tunnel,
 };
@@ -199,7 +205,7 @@ impl Session {
         }
     }
 
-    async fn transact(&mut self, snapshot: &Snapshot, buffer: &[u8], request: &Request, told: &mut Told) -> Next {
+    async fn transact(&mut self, snapshot: &Arc<Snapshot>, buffer: &[u8], request: &Request, told: &mut Told) -> Next {
         let method = request.method.of(buffer);
         told.method = String::from_utf8_lossy(method).into_owned();
         let said = head::connection(buffer, &request.fields);
@@ -227,40 +233,75 @@ impl Session {
         }
         // The last one that may answer it (RFC 9110, section 7.6.2).
         if method == b"OPTIONS" && write::value(buffer, &request.fields, Known::MaxForwards) == Some(b"0") {
-            told.status = 200;
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nVia: 1.1 {}\r\nContent-Length: 0\r\n{}\r\n",
-                snapshot.passing.via,
-                if refused_closes { "Connection: close\r\n" } else { "" }
-            );
-            return match timeout(snapshot.policy.settings().timeouts.idle, self.wire.write_all(answer.as_bytes())).await {
-                Ok(Ok(())) if refused_closes => Next::Close,
-                Ok(Ok(())) => Next::Keep,
-                _ => Next::Gone,
+            return self.say(snapshot, "200 OK", refused_closes, told).await;
+        }
+        let Decided { decision, addresses, mut throttle } = match self.decided(snapshot, buffer, request, &asked, told).await {
+            Ok(decided) => decided,
+            Err(refusal) => return self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
+        };
+        if asked.scheme == Scheme::Connect {
+            return match self.reach(snapshot, &decision, &asked, addresses).await {
+                Ok(target) => self.tunnel(snapshot, target, throttle, &asked, told).await,
+                Err(refusal) => self.refuse(snapshot, &refusal, &host, with_body, true, told).await,
             };
         }
-        match self.decided(snapshot, buffer, request, &asked, told).await {
-            Err(refusal) => self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
-            Ok((target, throttle)) if asked.scheme == Scheme::Connect => {
-                self.tunnel(snapshot, target, throttle, &asked, told).await
+        let may_purge = &snapshot.policy.settings().cache.purge_from;
+        if method == b"PURGE" && may_purge.iter().any(|network| network.contains(&self.client)) {
+            return self.purge(snapshot, &asked, refused_closes, told).await;
+        }
+        // Whoever may not ask the target may not have what others got of it.
+        let mut plan = match self.ask_cache(snapshot, buffer, request, &asked, &decision, closes, &mut throttle, told).await {
+            Cached::Done(next) => return next,
+            Cached::Refused(refusal) => return self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
+            Cached::Pass => None,
+            Cached::Fetch(plan) => Some(plan),
+        };
+        let in_need = plan.as_ref().and_then(|plan| plan.in_need());
+        let outcome = match self.reach(snapshot, &decision, &asked, addresses).await {
+            Ok(target) => {
+                told.egress = Some(target.name());
+                let answered = (buffer, request, said, closes);
+                self.forward(snapshot, answered, &asked, target, &mut throttle, &mut plan, told).await
             }
-            Ok((target, throttle)) => {
-                let outcome = self.forward(snapshot, buffer, request, said, closes, &asked, (target, throttle), told).await;
-                match outcome {
-                    Ok(next) => next,
-                    Err(refusal) => self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
-                }
+            Err(refusal) => Err(refusal),
+        };
+        match (outcome, in_need) {
+            (Ok(next), _) => next,
+            (Err(refusal), Some(stored)) if matches!(refusal.status, 500 | 502..=504) => {
+                // The others find out for themselves.
+                drop(plan);
+                told.detail.clone_from(&refusal.log);
+                let how = CacheResult::Stale;
+                self.send_stored(snapshot, (buffer, request), closes, &stored, how, &mut throttle, None, told).await
             }
+            (Err(refusal), _) => self.refuse(snapshot, &refusal, &host, with_body, refused_closes, told).await,
         }
     }
 
-    /// Who asks, and whether they may; and if so, where to connect to.
-    async fn decided(
-        &mut self, snapshot: &Snapshot, buffer: &[u8], request: &Request, asked: &Asked, told: &mut Told,
-    ) -> Result<(Target, Option<Throttle>), Refusal> {
+    /// Answers by itself, in a line.
+    async fn say(&mut self, snapshot: &Snapshot, status: &str, closes: bool, told: &mut Told) -> Next {
+        told.status = status.get(..3).and_then(|code| code.parse().ok()).unwrap_or_default();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nVia: 1.1 {}\r\nContent-Length: 0\r\n{}\r\n",
+            snapshot.passing.via,
+            if closes { "Connection: close\r\n" } else { "" }
+        );
+        match timeout(snapshot.policy.settings().timeouts.idle, self.wire.write_all(answer.as_bytes())).await {
+            Ok(Ok(())) if closes => Next::Close,
+            Ok(Ok(())) => Next::Keep,
+            _ => Next::Gone,
+        }
+    }
+
+    /// Who asks, and whether they may, and how much.
+    async fn decided<'s>(
+        &mut self, snapshot: &'s Snapshot, buffer: &[u8], request: &Request, asked: &Asked, told: &mut Told,
+    ) -> Result<Decided<'s>, Refusal> {
         let policy = &snapshot.policy;
         let mut who = policy.identify(self.client);
-        if let Some(value) = write::value(buffer, &request.fields, Known::ProxyAuthorization) {
+        // Where there are no people nobody can be one, and nobody is asked: what a client says without being asked is not wrong.
+        let value = write::value(buffer, &request.fields, Known::ProxyAuthorization).filter(|_| policy.has_people());
+        if let Some(value) = value {
             let person = self.shared.doorkeeper.person(policy, self.client, value).await.map_err(not_in)?;
             who = Who { person: Some(person.name.clone()), groups: person.groups.union(&who.groups) };
         }
@@ -282,18 +323,17 @@ impl Session {
         if decision.person_matters && who.person.is_none() {
             return Err(asks_who());
         }
-        let mut addresses = Vec::new();
-        let resolves_here = self.shared.egress.resolves_here(&decision, snapshot);
-        if decision.addresses_matter || (decision.action == Action::Allow && (resolves_here || decision.resolve)) {
+        let mut addresses = None;
+        if decision.addresses_matter {
             // Where another proxy gets the name, it picks the address.
-            addresses = self.shared.egress.addresses(snapshot, &asked.host, asked.port, !resolves_here).await?;
-            if decision.addresses_matter {
-                let found: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
-                decision = policy.decide_resolved(&question, &found);
-                if decision.person_matters && who.person.is_none() {
-                    return Err(asks_who());
-                }
+            let resolves_here = self.shared.egress.resolves_here(&decision, snapshot);
+            let open = self.shared.egress.addresses(snapshot, &asked.host, asked.port, !resolves_here).await?;
+            let found: Vec<IpAddr> = open.iter().map(SocketAddr::ip).collect();
+            decision = policy.decide_resolved(&question, &found);
+            if decision.person_matters && who.person.is_none() {
+                return Err(asks_who());
             }
+            addresses = Some(open);
         }
         told.rule = decision.rule.map(ToString::to_string);
         if decision.action == Action::Deny {
@@ -302,8 +342,6 @@ impl Session {
             refusal.rule = decision.rule.map(Into::into);
             return Err(refusal);
         }
-        let target = self.shared.egress.target(snapshot, &decision, &asked.host, asked.port, addresses, self.client)?;
-        told.egress = Some(target.name());
         let throttle = match decision.limit {
             None => None,
             Some((at, _)) => {
@@ -311,7 +349,26 @@ impl Session {
                 Some(admitted.map_err(|over| over_limit(&over))?)
             }
         };
-        Ok((target, throttle))
+        Ok(Decided { decision, addresses, throttle })
+    }
+
+    /// Where to connect to: the name is resolved, and what it leads to is vetted, unless that was done already.
+    async fn reach(
+        &mut self, snapshot: &Snapshot, decision: &Decision<'_>, asked: &Asked, addresses: Option<Vec<SocketAddr>>,
+    ) -> Result<Target, Refusal> {
+        let egress = &self.shared.egress;
+        let addresses = match addresses {
+            Some(addresses) => addresses,
+            None => {
+                let resolves_here = egress.resolves_here(decision, snapshot);
+                if resolves_here || decision.resolve {
+                    egress.addresses(snapshot, &asked.host, asked.port, !resolves_here).await?
+                } else {
+                    Vec::new()
+                }
+            }
+        };
+        egress.target(snapshot, decision, &asked.host, asked.port, addresses, self.client)
     }
 
     /// Opens a tunnel. The target is connected to before the client hears that it is.
@@ -319,6 +376,7 @@ impl Session {
         &mut self, snapshot: &Snapshot, target: Target, throttle: Option<Throttle>, asked: &Asked, told: &mut Told,
     ) -> Next {
         told.cache = Some(CacheResult::Tunnel);
+        told.egress = Some(target.name());
         let host = asked.host.for_authority().into_owned();
         let settings = snapshot.policy.settings();
         let mut connected = match target.open_tunnel(&self.shared, &settings.timeouts).await {
@@ -344,8 +402,8 @@ impl Session {
     /// Passes a request on, and its answer back.
     #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
     async fn forward(
-        &mut self, snapshot: &Snapshot, buffer: &[u8], request: &Request, said: Connection, closes: bool, asked: &Asked,
-        (target, mut throttle): (Target, Option<Throttle>), told: &mut Told,
+        &mut self, snapshot: &Snapshot, (buffer, request, said, closes): (&[u8], &Request, Connection, bool), asked: &Asked,
+        target: Target, throttle: &mut Option<Throttle>, plan: &mut Option<Box<Plan>>, told: &mut Told,
     ) -> Result<Next, Refusal> {
         let settings = snapshot.policy.settings();
         let host = asked.host.for_authority().into_owned();
@@ -372,13 +430,14 @@ impl Session {
                 client: client.as_deref(),
                 authorization: authorization.as_deref(),
                 upgrade,
+                asks_with: plan.as_ref().and_then(|plan| plan.validators()),
             };
             let mut out = take_buffer();
             write::request(&mut out, buffer, request, said, line, body, &snapshot.passing);
             let mut relay = Relay::new(request.framing, request.framing == Framing::Chunked, out);
             relay.turn = throttle.as_ref().map_or(usize::MAX, |throttle| throttle.piece);
             let (client, target) = (&mut self.wire, &mut connected.wire);
-            let mut exchange = Exchange { client, target, relay, sent: false, upload: None, throttle: &mut throttle };
+            let mut exchange = Exchange { client, target, relay, sent: false, upload: None, throttle };
             let mut interim = 0;
             let answer = loop {
                 match exchange.answer(settings.timeouts.response_head).await {
@@ -439,26 +498,86 @@ impl Session {
                     return Err(NoAnswer::Wrong(Wrong::StartLine).into_refusal(&host));
                 }
             }
-            return Ok(self.answer(snapshot, request, buffer, closes, connected, response, (relay, sent, throttle), told).await);
+            let mut head_bytes = take_buffer();
+            head_bytes.extend_from_slice(&connected.wire.inbox.bytes()[..response.end]);
+            connected.wire.inbox.consume(response.end);
+            let head = (&*head_bytes, &response);
+            let said = head::connection(&head_bytes, &response.fields);
+            // NTLM and Negotiate sign a connection in, not a request (RFC 4559, section 6): nobody else may use it.
+            let is_somebodys = signs_connection_in(buffer, &request.fields) || signs_connection_in(&head_bytes, &response.fields);
+            let may_be_kept = sent && !is_somebodys && may_be_kept(&response, said);
+            if settings.cache.enabled && cache::rules::invalidates(request.method.of(buffer), response.status) {
+                for key in cached::also_changed(asked, &head_bytes, &response) {
+                    self.shared.cache.invalidate(&key);
+                }
+            }
+            if let Some(known) = plan {
+                if matches!(response.status, 500 | 502..=504)
+                    && let Some(stored) = known.in_need()
+                {
+                    *plan = None;
+                    let how = CacheResult::Stale;
+                    return Ok(self.send_stored(snapshot, (buffer, request), closes, &stored, how, throttle, None, told).await);
+                }
+                match known.learn(&self.shared.cache, (buffer, request), head, said, snapshot) {
+                    Learned::Pass => {}
+                    Learned::AskAgain => {
+                        may_retry = false;
+                        continue;
+                    }
+                    Learned::Holds(stored) => {
+                        if may_be_kept {
+                            connected.keep(&self.shared);
+                        }
+                        let how = CacheResult::Revalidated;
+                        return Ok(self
+                            .send_stored(snapshot, (buffer, request), closes, &stored, how, throttle, None, told)
+                            .await);
+                    }
+                    Learned::Keep(freshness) => {
+                        if let Some(known) = plan.take() {
+                            told.status = response.status;
+                            let kept = self
+                                .keep_and_send(
+                                    snapshot,
+                                    (buffer, request),
+                                    closes,
+                                    connected,
+                                    head,
+                                    said,
+                                    known,
+                                    freshness,
+                                    may_be_kept,
+                                    throttle,
+                                    told,
+                                )
+                                .await;
+                            match kept {
+                                Ok(next) => return Ok(next),
+                                Err(back) => connected = *back,
+                            }
+                        }
+                    }
+                }
+            }
+            // Nobody waits for it any more.
+            *plan = None;
+            let answer = (head_bytes, response, said, may_be_kept);
+            return Ok(self.answer(snapshot, request, buffer, closes, connected, answer, (relay, sent), throttle, told).await);
         }
     }
 
     /// Passes an answer back.
     #[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
     async fn answer(
-        &mut self, snapshot: &Snapshot, request: &Request, buffer: &[u8], closes: bool, mut connected: crate::egress::Connected,
-        response: Response, (mut upload, mut sent, mut throttle): (Relay, bool, Option<Throttle>), told: &mut Told,
+        &mut self, snapshot: &Snapshot, request: &Request, buffer: &[u8], closes: bool, mut connected: Connected,
+        (head_bytes, response, said, may_be_kept): (Vec<u8>, Response, Connection, bool), (upload, sent): (Relay, bool),
+        throttle: &mut Option<Throttle>, told: &mut Told,
     ) -> Next {
         let idle = snapshot.policy.settings().timeouts.idle;
-        let mut head_bytes = take_buffer();
-        head_bytes.extend_from_slice(&connected.wire.inbox.bytes()[..response.end]);
-        connected.wire.inbox.consume(response.end);
-        let said = head::connection(&head_bytes, &response.fields);
         told.status = response.status;
         told.cache = Some(CacheResult::Miss);
         told.content_type = content_type(&head_bytes, &response);
-        // NTLM and Negotiate sign a connection in, not a request (RFC 4559, section 6): nobody else may use it.
-        let is_somebodys = signs_connection_in(buffer, &request.fields) || signs_connection_in(&head_bytes, &response.fields);
         let is_head = request.method.of(buffer) == b"HEAD";
         let framing = if is_head { Framing::None } else { response.framing };
         let (body, until_close) = match (framing, request.is_old) {
@@ -471,6 +590,12 @@ impl Session {
             (Framing::Chunked | Framing::UntilClose, false) => (Body::Chunked, false),
             (Framing::Chunked | Framing::UntilClose, true) => (Body::UntilClose, true),
         };
+        let is_coding = snapshot.policy.settings().compress.enabled && compress::may_code_response(&head_bytes, &response);
+        let coding =
+            if is_coding && compress::may_ask(buffer, request) { compress::accepted(buffer, &request.fields) } else { None };
+        let encoder = coding.filter(|_| !is_head).and_then(|coding| Encoder::new(coding).ok()).map(Box::new);
+        let coding = coding.filter(|_| is_head || encoder.is_some());
+        let body = if encoder.is_some() { Body::Chunked } else { body };
         let switches = response.status == 101;
         let closes = !switches && (closes || until_close || !sent || self.shared.is_draining());
         let mut out = take_buffer();
@@ -479,6 +604,9 @@ impl Session {
         if request.is_old && !closes {
             out.truncate(out.len() - 2);
             out.extend_from_slice(b"Connection: keep-alive\r\n\r\n");
+        }
+        if is_coding {
+            write::recode(&mut out, coding.is_some(), coding.map(Coding::name));
         }
         give_buffer(head_bytes);
         if switches {
@@ -491,19 +619,41 @@ impl Session {
             let tunnel_idle = snapshot.policy.settings().timeouts.tunnel_idle;
             let early = self.wire.inbox.bytes().len() as u64;
             let (ended, there, back) =
-                tunnel::run(&mut self.wire, &mut connected.wire, tunnel_idle, self.stop.cut(), throttle).await;
+                tunnel::run(&mut self.wire, &mut connected.wire, tunnel_idle, self.stop.cut(), throttle.take()).await;
             self.wire.read += there.saturating_sub(early);
             self.wire.written += back;
             told.cause = ended.cause();
             return Next::Gone;
         }
-        let mut relay = Relay::new(framing, body == Body::Chunked, out);
+        let relay = Relay::new(framing, body == Body::Chunked, out).coded(encoder);
+        let sent = match self.pass_body(snapshot, &mut connected, relay, Some(upload).filter(|_| !sent), throttle, told).await {
+            Ok(sent) => sent,
+            Err(next) => return next,
+        };
+        if sent && may_be_kept {
+            connected.keep(&self.shared);
+        }
+        match (closes, sent) {
+            (false, _) => Next::Keep,
+            (true, true) => Next::Done,
+            (true, false) => Next::Close,
+        }
+    }
+
+    /// Passes on the body of an answer, and what there still is of the request's. Answers whether all of the request was sent.
+    async fn pass_body(
+        &mut self, snapshot: &Snapshot, connected: &mut Connected, mut relay: Relay, mut upload: Option<Relay>,
+        throttle: &mut Option<Throttle>, told: &mut Told,
+    ) -> Result<bool, Next> {
+        let idle = snapshot.policy.settings().timeouts.idle;
         relay.turn = throttle.as_ref().map_or(usize::MAX, |throttle| throttle.piece);
-        let (mut upload_broke, mut is_over) = (false, false);
+        let mut sent = upload.is_none();
+        let uploaded = |upload: &Option<Relay>| upload.as_ref().map_or(0, |upload| upload.content);
+        let mut is_over = false;
         let outcome = loop {
-            let before = (relay.content, upload.content, self.wire.written);
+            let before = (relay.content, uploaded(&upload), self.wire.written);
             let step = poll_fn(|cx| {
-                if let Some(throttle) = &mut throttle {
+                if let Some(throttle) = throttle {
                     match throttle.poll_turn(cx) {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(true) => {
@@ -514,16 +664,16 @@ impl Session {
                     }
                 }
                 let moved = self.wire.written + connected.wire.written;
-                if !sent && !upload_broke {
-                    match upload.poll(cx, &mut self.wire, &mut connected.wire) {
+                if !sent && let Some(rest) = &mut upload {
+                    match rest.poll(cx, &mut self.wire, &mut connected.wire) {
                         Poll::Ready(Ok(())) => sent = true,
                         // The target does not want more of it; what it answers counts.
-                        Poll::Ready(Err(_)) => upload_broke = true,
+                        Poll::Ready(Err(_)) => upload = None,
                         Poll::Pending => {}
                     }
                 }
                 let outcome = relay.poll(cx, &mut connected.wire, &mut self.wire);
-                if let Some(throttle) = &mut throttle {
+                if let Some(throttle) = throttle {
                     throttle.charge(self.wire.written + connected.wire.written - moved);
                     if throttle.is_waiting() {
                         cx.waker().wake_by_ref();
@@ -536,12 +686,12 @@ impl Session {
                 stepped = timeout(idle, step) => stepped,
                 () = self.stop.cut() => {
                     told.cause = Some("proxy_shutdown");
-                    return Next::Abort;
+                    return Err(Next::Abort);
                 }
             };
             match stepped {
                 Ok(outcome) => break Some(outcome),
-                Err(_) if before == (relay.content, upload.content, self.wire.written) => break None,
+                Err(_) if before == (relay.content, uploaded(&upload), self.wire.written) => break None,
                 Err(_) => {}
             }
         };
@@ -550,36 +700,24 @@ impl Session {
             Some(Err(Broken::Write)) => {
                 // The client is gone.
                 told.cause = Some("connection_terminated");
-                return Next::Gone;
+                return Err(Next::Gone);
             }
             Some(Err(_)) if is_over => {
                 told.cause = Some("volume_used_up");
-                return Next::Abort;
+                return Err(Next::Abort);
             }
             Some(Err(broken)) => {
                 told.cause =
                     Some(if matches!(broken, Broken::Wrong(_)) { "http_protocol_error" } else { "http_response_incomplete" });
-                return Next::Abort;
+                return Err(Next::Abort);
             }
             None => {
                 told.cause = Some("connection_read_timeout");
-                return Next::Abort;
+                return Err(Next::Abort);
             }
         }
-        let may_be_kept = sent
-            && !is_somebodys
-            && !response.is_doubtful
-            && !said.close
-            && (!response.is_old || said.keep_alive)
-            && response.framing != Framing::UntilClose;
-        if may_be_kept {
-            connected.keep(&self.shared);
-        }
-        match (closes, sent) {
-            (false, _) => Next::Keep,
-            (true, true) => Next::Done,
-            (true, false) => Next::Close,
-        }
+        self.shared.metrics.compressed(relay.saved);
+        Ok(sent)
     }
 
     /// The gateway's own pages: what browsers ask for to find it.
@@ -690,6 +828,14 @@ struct Exchange<'a> {
     /// Why the target does not take the rest of the request.
     upload: Option<Broken>,
     throttle: &'a mut Option<Throttle>,
+}
+
+/// What was decided about a request that may go on.
+struct Decided<'p> {
+    decision: Decision<'p>,
+    /// Those of its host, vetted, where they mattered.
+    addresses: Option<Vec<SocketAddr>>,
+    throttle: Option<Throttle>,
 }
 
 /// Why there is no answer.
@@ -892,6 +1038,11 @@ fn loggable(target: &[u8]) -> String {
         }
         None => text.rsplit('@').next().unwrap_or_default().to_string(),
     }
+}
+
+/// Whether the connection can be used again once this answer was read.
+fn may_be_kept(response: &Response, said: Connection) -> bool {
+    !response.is_doubtful && !said.close && (!response.is_old || said.keep_alive) && response.framing != Framing::UntilClose
 }
 
 /// Protocols that may be changed to. Not HTTP/2 without TLS: its requests would pass unseen.

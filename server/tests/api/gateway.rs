@@ -33,7 +33,6 @@ fn a_policy_is_checked_line_by_line_and_explained() {
     let checked = gatehouse().args(["gateway", "check"]).arg(&file).output().expect("run");
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success() && text.starts_with("2 rules"), "{text}");
-    assert!(text.contains("keeps no answers"), "what it can't do yet is said: {text}");
     let explained = gatehouse().args(["gateway", "explain"]).arg(&file).arg("https://x.ads.example/a?b").output().expect("run");
     let text = String::from_utf8_lossy(&explained.stdout).into_owned();
     assert!(text.contains("denied  by no ads: Advertising"), "{text}");

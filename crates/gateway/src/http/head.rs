@@ -145,6 +145,30 @@ pub enum Known {
     Forwarded,
     /// HTTP/2 settings and other fields that speak of one connection only.
     Hop,
+    // What caches look at (RFC 9111).
+    AcceptEncoding,
+    Age,
+    Authorization,
+    CacheControl,
+    CacheStatus,
+    ContentEncoding,
+    ContentLocation,
+    ContentRange,
+    ContentType,
+    Date,
+    ETag,
+    Expires,
+    IfMatch,
+    IfModifiedSince,
+    IfNoneMatch,
+    IfRange,
+    IfUnmodifiedSince,
+    LastModified,
+    Location,
+    Pragma,
+    Range,
+    SetCookie,
+    Vary,
     Other,
 }
 
@@ -154,25 +178,49 @@ impl Known {
         match name.len() {
             2 if is(b"TE") => Self::Te,
             3 if is(b"Via") => Self::Via,
+            3 if is(b"Age") => Self::Age,
             4 if is(b"Host") => Self::Host,
+            4 if is(b"Date") => Self::Date,
+            4 if is(b"ETag") => Self::ETag,
+            4 if is(b"Vary") => Self::Vary,
+            5 if is(b"Range") => Self::Range,
             6 if is(b"Expect") => Self::Expect,
+            6 if is(b"Pragma") => Self::Pragma,
             7 if is(b"Upgrade") => Self::Upgrade,
             7 if is(b"Trailer") => Self::Trailer,
+            7 if is(b"Expires") => Self::Expires,
+            8 if is(b"If-Match") => Self::IfMatch,
+            8 if is(b"If-Range") => Self::IfRange,
+            8 if is(b"Location") => Self::Location,
             9 if is(b"Forwarded") || is(b"X-Real-IP") => Self::Forwarded,
             10 if is(b"Connection") => Self::Connection,
             10 if is(b"Keep-Alive") => Self::KeepAlive,
+            10 if is(b"Set-Cookie") => Self::SetCookie,
             11 if is(b"X-Client-IP") => Self::Forwarded,
             12 if is(b"Max-Forwards") => Self::MaxForwards,
+            12 if is(b"Content-Type") => Self::ContentType,
+            12 if is(b"Cache-Status") => Self::CacheStatus,
+            13 if is(b"Cache-Control") => Self::CacheControl,
+            13 if is(b"Authorization") => Self::Authorization,
+            13 if is(b"Last-Modified") => Self::LastModified,
+            13 if is(b"If-None-Match") => Self::IfNoneMatch,
+            13 if is(b"Content-Range") => Self::ContentRange,
             14 if is(b"Content-Length") => Self::ContentLength,
             14 if is(b"HTTP2-Settings") => Self::Hop,
             14 if is(b"True-Client-IP") => Self::Forwarded,
             15 if is(b"X-Forwarded-For") => Self::Forwarded,
+            15 if is(b"Accept-Encoding") => Self::AcceptEncoding,
             16 if is(b"X-Forwarded-Host") || is(b"X-Forwarded-Port") => Self::Forwarded,
             16 if is(b"Proxy-Connection") => Self::ProxyConnection,
+            16 if is(b"Content-Encoding") => Self::ContentEncoding,
+            16 if is(b"Content-Location") => Self::ContentLocation,
+            17 if is(b"If-Modified-Since") => Self::IfModifiedSince,
             17 if is(b"Transfer-Encoding") => Self::TransferEncoding,
             17 if is(b"X-Forwarded-Proto") => Self::Forwarded,
             18 if is(b"Proxy-Authenticate") => Self::ProxyAuthenticate,
             19 if is(b"Proxy-Authorization") => Self::ProxyAuthorization,
+            25 if is(b"Proxy-Authentication-Info") => Self::ProxyAuthenticate,
+            19 if is(b"If-Unmodified-Since") => Self::IfUnmodifiedSince,
             _ => Self::Other,
         }
     }
@@ -180,6 +228,17 @@ impl Known {
 
 /// The fields of a head. Few heads have more than these.
 pub type Fields = SmallVec<[Field; 24]>;
+
+/// The values of all fields of this kind, in their order.
+pub fn values<'a>(buffer: &'a [u8], fields: &'a [Field], known: Known) -> impl Iterator<Item = &'a [u8]> {
+    fields.iter().filter(move |field| field.known == known).map(|field| field.value.of(buffer))
+}
+
+/// Whether there is such a field.
+#[must_use]
+pub fn has(fields: &[Field], known: Known) -> bool {
+    fields.iter().any(|field| field.known == known)
+}
 
 /// The head of a request.
 #[derive(Debug, Clone)]

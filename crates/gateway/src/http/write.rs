@@ -61,6 +61,17 @@ pub struct RequestLine<'a> {
     pub authorization: Option<&'a str>,
     /// The protocol that the client wants to change to.
     pub upgrade: Option<&'a [u8]>,
+    /// What the target is asked with in the place of the client's conditions: whether what is kept holds still.
+    pub asks_with: Option<Validators<'a>>,
+}
+
+/// What is known of an answer that is kept (RFC 9111, section 4.3.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Validators<'a> {
+    /// Its entity tag.
+    pub tag: Option<&'a [u8]>,
+    /// Its `Last-Modified`.
+    pub modified: Option<&'a [u8]>,
 }
 
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
@@ -113,6 +124,7 @@ pub fn request(
     for field in &request.fields {
         match field.known {
             Known::Forwarded => continue,
+            Known::IfNoneMatch | Known::IfModifiedSince | Known::Range | Known::IfRange if line.asks_with.is_some() => continue,
             Known::MaxForwards if max_forwards => {
                 let left = std::str::from_utf8(field.value.of(buffer)).ok().and_then(|text| text.parse::<u32>().ok());
                 if let Some(left) = left {
@@ -126,6 +138,14 @@ pub fn request(
         }
         if !stays(buffer, &request.fields, field, said) {
             push(out, &[field.name.of(buffer), b": ", field.value.of(buffer), b"\r\n"]);
+        }
+    }
+    if let Some(Validators { tag, modified }) = line.asks_with {
+        if let Some(tag) = tag {
+            push(out, &[b"If-None-Match: ", tag, b"\r\n"]);
+        }
+        if let Some(modified) = modified {
+            push(out, &[b"If-Modified-Since: ", modified, b"\r\n"]);
         }
     }
     if let Some(client) = line.client.filter(|_| passing.tells_client) {
@@ -169,6 +189,148 @@ pub fn response(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the head of an answer that is to be kept: without what is of one connection or one moment, and without its framing.
+pub fn stored(out: &mut Vec<u8>, buffer: &[u8], response: &Response, said: Connection, passing: &Passing) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, response.status.into());
+    push(out, &[b" ", response.reason.of(buffer), b"\r\n"]);
+    for field in &response.fields {
+        if field.known != Known::Age && !stays(buffer, &response.fields, field, said) {
+            push(out, &[field.name.of(buffer), b": ", field.value.of(buffer), b"\r\n"]);
+        }
+    }
+    push_via(out, buffer, &response.fields, response.is_old, &passing.via);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of a kept answer with the fields of a newer one in the place of its own (RFC 9111, section 3.2). What speaks of the
+/// body stays: the body does.
+pub fn merged(out: &mut Vec<u8>, (old, response): (&[u8], &Response), (new, newer): (&[u8], &Response)) {
+    let has_tag = head::has(&response.fields, Known::ETag);
+    let takes = |field: &Field| {
+        let of_bytes: [&[u8]; 2] = [b"content-md5", b"content-digest"];
+        match field.known {
+            Known::ContentEncoding | Known::ContentRange | Known::ContentLength => false,
+            Known::ETag => !has_tag,
+            Known::Other => !of_bytes.iter().any(|name| field.name.of(new).eq_ignore_ascii_case(name)),
+            _ => true,
+        }
+    };
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, response.status.into());
+    push(out, &[b" ", response.reason.of(old), b"\r\n"]);
+    for field in &response.fields {
+        let name = field.name.of(old);
+        let is_replaced = newer.fields.iter().any(|other| takes(other) && other.name.of(new).eq_ignore_ascii_case(name));
+        if !is_replaced {
+            push(out, &[name, b": ", field.value.of(old), b"\r\n"]);
+        }
+    }
+    for field in newer.fields.iter().filter(|field| takes(field)) {
+        push(out, &[field.name.of(new), b": ", field.value.of(new), b"\r\n"]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of an answer that was kept, with this status in the place of its own: 200, 206, 304 or 416.
+pub fn from_stored(out: &mut Vec<u8>, stored: &[u8], status: u16) {
+    let line_end = memchr::memmem::find(stored, b"\r\n").map_or(stored.len(), |at| at + 2);
+    match status {
+        206 => push(out, &[b"HTTP/1.1 206 Partial Content\r\n", &stored[line_end..]]),
+        416 => out.extend_from_slice(b"HTTP/1.1 416 Range Not Satisfiable\r\n\r\n"),
+        304 => {
+            out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\n");
+            // What describes the body stays with it (RFC 9110, section 15.4.5).
+            let fields = head::response(stored).ok().flatten().map(|response| response.fields).unwrap_or_default();
+            for field in &fields {
+                let name = field.name.of(stored);
+                let is_of_body =
+                    name.len() >= 8 && name[..8].eq_ignore_ascii_case(b"content-") && field.known != Known::ContentLocation;
+                if !is_of_body {
+                    push(out, &[name, b": ", field.value.of(stored), b"\r\n"]);
+                }
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        _ => out.extend_from_slice(stored),
+    }
+}
+
+/// Changes a head whose body is coded for this client, or could have been for another one. Of what is coded the length is not known, its
+/// parts can't be asked for, and its tag is a weak one (RFC 9110, section 8.8.1). `coding` stands in it where there is a body.
+pub fn recode(head: &mut Vec<u8>, is_coded: bool, coding: Option<&str>) {
+    let old = std::mem::take(head);
+    let Ok(Some(response)) = head::response(&old) else {
+        *head = old;
+        return;
+    };
+    let line_end = memchr::memmem::find(&old, b"\r\n").map_or(old.len(), |at| at + 2);
+    head.reserve(old.len() + 64);
+    head.extend_from_slice(&old[..line_end]);
+    let mut varies = false;
+    for field in &response.fields {
+        let (name, value) = (field.name.of(&old), field.value.of(&old));
+        match field.known {
+            Known::ContentLength if is_coded => continue,
+            Known::Other if is_coded && name.eq_ignore_ascii_case(b"accept-ranges") => continue,
+            Known::ETag if is_coded && !value.starts_with(b"W/") => {
+                push(head, &[name, b": W/", value, b"\r\n"]);
+                continue;
+            }
+            Known::Vary => {
+                varies |= head::tokens(value).any(|token| token == b"*" || token.eq_ignore_ascii_case(b"accept-encoding"));
+            }
+            _ => {}
+        }
+        push(head, &[name, b": ", value, b"\r\n"]);
+    }
+    if !varies {
+        head.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    }
+    if let Some(coding) = coding {
+        push(head, &[b"Content-Encoding: ", coding.as_bytes(), b"\r\n"]);
+    }
+    head.extend_from_slice(b"\r\n");
+}
+
+/// Says how the body comes and what becomes of the connection.
+pub fn end(head: &mut Vec<u8>, body: Body, closes: bool, is_kept: bool) {
+    head.truncate(head.len().saturating_sub(2));
+    push_body(head, body);
+    if closes {
+        head.extend_from_slice(b"Connection: close\r\n");
+    } else if is_kept {
+        head.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+}
+
+/// Writes a chunk (RFC 9112, section 7.1).
+pub fn chunk(out: &mut Vec<u8>, bytes: &[u8]) {
+    use std::io::Write as _;
+    // An empty one would be the last.
+    if !bytes.is_empty() {
+        // Writing to memory does not fail.
+        let _ = write!(out, "{:x}\r\n", bytes.len());
+        push(out, &[bytes, b"\r\n"]);
+    }
+}
+
+/// Adds a line to a head that ends with its empty line.
+pub fn append(head: &mut Vec<u8>, line: &[&[u8]]) {
+    head.truncate(head.len().saturating_sub(2));
+    push(head, line);
+    head.extend_from_slice(b"\r\n\r\n");
+}
+
+/// Adds a line with a number.
+pub fn append_number(head: &mut Vec<u8>, name: &[u8], number: u64) {
+    head.truncate(head.len().saturating_sub(2));
+    head.extend_from_slice(name);
+    push_number(head, number);
+    head.extend_from_slice(b"\r\n\r\n");
+}
+
 /// The value of a field, where it stands there once or first.
 #[must_use]
 pub fn value<'a>(buffer: &'a [u8], fields: &Fields, known: Known) -> Option<&'a [u8]> {
@@ -206,6 +368,7 @@ mod tests {
             client: Some("10.0.0.1"),
             authorization: None,
             upgrade: None,
+            asks_with: None,
         };
         let mut out = Vec::new();
         request(&mut out, buffer, &head, said, line, Body::None, &passing());
@@ -233,6 +396,7 @@ mod tests {
             client: Some("2001:db8::1"),
             authorization: Some("Basic x"),
             upgrade: Some(b"websocket"),
+            asks_with: None,
         };
         let mut out = Vec::new();
         let passing = Passing { tells_client: true, ..passing() };

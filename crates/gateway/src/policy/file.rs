@@ -90,6 +90,9 @@ section! {
         pub memory: Bytes = Bytes(256_000_000),
         /// The largest answer that is kept. Default: 8 MB.
         pub max_object: Bytes = Bytes(8_000_000),
+        /// Networks whose clients may make the gateway forget an answer, with the method `PURGE` and its address. From elsewhere
+        /// `PURGE` is a method like others, and goes to the target. Default: none.
+        pub purge_from: Vec<IpNet> = Vec::new(),
     }
 }
 

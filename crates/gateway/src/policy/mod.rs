@@ -339,6 +339,12 @@ impl Policy {
         at.and_then(|at| self.identities.get(at)).cloned().unwrap_or_default()
     }
 
+    /// Whether anybody can sign in.
+    #[must_use]
+    pub fn has_people(&self) -> bool {
+        !self.people.is_empty()
+    }
+
     /// Who signs in with this name.
     #[must_use]
     pub fn person(&self, name: &str) -> Option<&Person> {

@@ -213,9 +213,30 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
                 }
                 return;
             }
+            // The first of it at once, the rest a second later.
+            "/drips" => {
+                let fields = said(&head);
+                let begin = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 10000\r\n\r\n{}", "a".repeat(5000));
+                stream.write_all(begin.as_bytes()).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                ("b".repeat(5000).into(), false)
+            }
+            // So many bytes, of a length that is not said.
+            path if path.starts_with("/endless/") => {
+                let left: usize = path["/endless/".len()..].parse().unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n", said(&head));
+                stream.write_all(head.as_bytes()).await.unwrap();
+                let block = format!("2710\r\n{}\r\n", "x".repeat(10_000));
+                for _ in 0..left / 10_000 {
+                    if stream.write_all(block.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                (b"0\r\n\r\n".into(), false)
+            }
             path if path.starts_with("/large/") => {
                 let mut left: usize = path["/large/".len()..].parse().unwrap();
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\n\r\n");
+                let head = format!("HTTP/1.1 200 OK\r\n{}Content-Length: {left}\r\n\r\n", said(&head));
                 stream.write_all(head.as_bytes()).await.unwrap();
                 let block = vec![b'x'; 64 * 1024];
                 while left > 0 {
@@ -227,6 +248,21 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
                 }
                 continue;
             }
+            // Text with the fields that the request asks for.
+            "/text" | "/text-in-chunks" => {
+                let fields = said(&head);
+                let text = text();
+                let answer = if path == "/text" {
+                    let body = if is_head { "" } else { &text };
+                    format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{body}", text.len())
+                } else {
+                    let chunks: String = text.as_bytes().chunks(1000).map(|chunk| {
+                        format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk))
+                    }).collect();
+                    format!("HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+                };
+                (answer.into(), false)
+            }
             "/size" => (with_length("200 OK", &content.len().to_string()).into(), false),
             _ => (with_length("200 OK", "hello").into(), false),
         };
@@ -234,6 +270,16 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
             return;
         }
     }
+}
+
+/// The fields that a request asks for, one in each `X-Say`.
+fn said(head: &str) -> String {
+    head.lines().filter_map(|line| line.strip_prefix("X-Say: ")).map(|line| format!("{line}\r\n")).collect()
+}
+
+/// What `/text` answers.
+pub fn text() -> String {
+    (0..500).map(|number| format!("{number} green bottles hanging on the wall. ")).collect()
 }
 
 /// A client that writes raw bytes.

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may panic: that is how it fails")]
 
 mod bed;
+mod cache;
 mod clients;
 mod closed;
+mod compression;
 mod forwarding;
 mod framing;
 mod limits;

@@ -1,0 +1,208 @@
+//! The cache beside others: who may have what is kept, what it takes, what happens when somebody goes. What RFC 9111 says of it is in
+//! tests/rfc9111.
+
+use std::{path::Path, time::Duration};
+
+use gatehouse_gateway::{Gateway, policy::Policy};
+use tokio::time::sleep;
+
+use crate::bed::{Answer, Client, OPEN, Origin, ask, gateway};
+
+const KEEPING: &str = "[cache]\nenabled = true\n";
+
+fn get(origin: &Origin, path: &str, fields: &str) -> String {
+    format!("GET {} HTTP/1.1\r\nHost: {}\r\n{fields}X-Say: Cache-Control: max-age=600\r\n\r\n", origin.url(path), origin.address)
+}
+
+fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let text = gateway.metrics();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("gatehouse_gateway_{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+fn came_from_cache(answer: &Answer) -> bool {
+    answer.field("age").is_some()
+}
+
+#[tokio::test]
+async fn who_goes_away_in_the_middle_takes_nothing_from_those_who_wait() {
+    let (gateway, origin) = (gateway(&format!("{KEEPING}{OPEN}")).await, Origin::start().await);
+    let mut first = Client::to(&gateway).await;
+    first.write(get(&origin, "/drips", "")).await;
+    sleep(Duration::from_millis(200)).await;
+    let mut second = Client::to(&gateway).await;
+    second.write(get(&origin, "/drips", "")).await;
+    sleep(Duration::from_millis(100)).await;
+    drop(first);
+    let answer = second.answer().await.unwrap();
+    assert_eq!(answer.body, format!("{}{}", "a".repeat(5000), "b".repeat(5000)));
+    assert!(came_from_cache(&ask(&gateway, get(&origin, "/drips", "")).await));
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn somebody_who_waits_gets_what_is_there_before_the_rest_of_it() {
+    let (gateway, origin) = (gateway(&format!("{KEEPING}[compress]\nenabled = true\n{OPEN}")).await, Origin::start().await);
+    for fields in ["", "X-Say: Content-Type: text/plain\r\nAccept-Encoding: gzip\r\n"] {
+        let mut client = Client::to(&gateway).await;
+        let begun = std::time::Instant::now();
+        client.write(get(&origin, "/drips", &format!("{fields}Cache-Control: no-cache\r\n"))).await;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(client.read(1).await);
+        }
+        assert_eq!(String::from_utf8_lossy(&head).contains("Content-Encoding: gzip"), !fields.is_empty());
+        assert_eq!(client.read(20).await.len(), 20);
+        // The origin waits for a second before it goes on.
+        assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_passed_on_whole_and_not_kept() {
+    let policy = format!("[cache]\nenabled = true\nmemory = '4 MB'\nmax_object = '100 kB'\n{OPEN}");
+    let (gateway, origin) = (gateway(&policy).await, Origin::start().await);
+    for path in ["/large/5000000", "/endless/5000000"] {
+        let mut client = Client::to(&gateway).await;
+        for _ in 0..2 {
+            let answer = client.ask(get(&origin, path, "")).await;
+            assert_eq!((answer.status, answer.body.len()), (200, 5_000_000), "{path}");
+            assert!(!came_from_cache(&answer), "{path}");
+        }
+    }
+    assert_eq!(origin.seen().len(), 4);
+    assert_eq!(metric(&gateway, "cache_targets"), 0);
+    assert_eq!(metric(&gateway, "cache_held_bytes"), 0, "nothing of it stays in memory");
+    // The connection is used again when the rest was read.
+    assert_eq!(origin.connections(), 1);
+}
+
+#[tokio::test]
+async fn memory_stays_within_its_bound_and_what_is_asked_for_stays() {
+    let policy = format!("[cache]\nenabled = true\nmemory = '2 MB'\nmax_object = '100 kB'\n{OPEN}");
+    let (gateway, origin) = (gateway(&policy).await, Origin::start().await);
+    let mut client = Client::to(&gateway).await;
+    for number in 0..200 {
+        assert_eq!(client.ask(get(&origin, "/large/50000", &format!("X-Number: {number}\r\n"))).await.body.len(), 50_000);
+        let other = get(&origin, "/large/50000", "").replace("/large/50000", &format!("/large/{}", 50_000 + number));
+        assert_eq!(client.ask(other).await.body.len(), 50_000 + number);
+        assert!(metric(&gateway, "cache_bytes") <= 2_000_000);
+        assert!(metric(&gateway, "cache_held_bytes") <= 2_500_000);
+    }
+    let asked = origin.seen().iter().filter(|head| head.contains("/large/50000 ")).count();
+    assert!(asked <= 2, "what is asked for all the time is kept: {asked}");
+}
+
+#[tokio::test]
+async fn readers_that_do_not_read_hold_no_more_than_there_is() {
+    let policy = format!("[cache]\nenabled = true\nmemory = '4 MB'\nmax_object = '1 MB'\n{OPEN}");
+    let (gateway, origin) = (gateway(&policy).await, Origin::start().await);
+    let mut sleepers = Vec::new();
+    for number in 0..30 {
+        let mut client = Client::to(&gateway).await;
+        client.write(get(&origin, &format!("/large/{}", 1_000_000 - number), "")).await;
+        sleepers.push(client);
+    }
+    sleep(Duration::from_millis(500)).await;
+    let held = metric(&gateway, "cache_held_bytes");
+    assert!(held <= 5_000_000, "{held}");
+    // Others are served, with the cache or without it.
+    assert_eq!(ask(&gateway, get(&origin, "/large/900000", "")).await.body.len(), 900_000);
+    for (number, mut client) in sleepers.into_iter().enumerate() {
+        assert_eq!(client.answer().await.unwrap().body.len(), 1_000_000 - number);
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_not_ask_gets_nothing_from_the_cache() {
+    let policy = "[cache]\nenabled = true\n[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n
+        [[rule]]\nname = 'all'\naction = 'allow'\n";
+    let (gateway, origin) = (gateway(policy).await, Origin::start().await);
+    assert_eq!(ask(&gateway, get(&origin, "/text", "")).await.status, 200);
+    assert!(came_from_cache(&ask(&gateway, get(&origin, "/text", "")).await));
+    // Another policy denies it: what is kept is not given either.
+    let denying = "[listen]\naddresses = ['127.0.0.1:0']\n[cache]\nenabled = true\n[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n
+        [[rule]]\nname = 'none of it'\naction = 'deny'\n";
+    gateway.swap(Policy::parse(denying, Path::new(".")).unwrap());
+    let answer = ask(&gateway, get(&origin, "/text", "")).await;
+    assert_eq!((answer.status, answer.error()), (403, "http_request_denied"));
+    // One that closes the network closes it for what is kept, too; and it is forgotten.
+    let closing = "[listen]\naddresses = ['127.0.0.1:0']\n[cache]\nenabled = true\n[network]\nhttp_ports = ['1-65535']\n
+        [[rule]]\nname = 'all'\naction = 'allow'\n";
+    gateway.swap(Policy::parse(closing, Path::new(".")).unwrap());
+    let answer = ask(&gateway, get(&origin, "/text", "")).await;
+    assert_eq!((answer.status, answer.error()), (403, "destination_ip_prohibited"));
+    assert_eq!(metric(&gateway, "cache_targets"), 0);
+}
+
+#[tokio::test]
+async fn a_rule_without_the_cache_neither_takes_nor_gives() {
+    let policy = "[cache]\nenabled = true\n[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n
+        [[rule]]\nname = 'not kept'\naction = 'allow'\ncache = false\n";
+    let (gateway, origin) = (gateway(policy).await, Origin::start().await);
+    for _ in 0..2 {
+        assert!(!came_from_cache(&ask(&gateway, get(&origin, "/text", "")).await));
+    }
+    assert_eq!(origin.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_limit_counts_what_comes_from_the_cache() {
+    let policy = format!("{KEEPING}[[limit]]\nname = 'few'\nrequests_per_second = 3\n{}limit = 'few'\n", OPEN);
+    let (gateway, origin) = (gateway(&policy).await, Origin::start().await);
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(ask(&gateway, get(&origin, "/text", "")).await.status);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn purging_is_for_those_who_may() {
+    let policy = format!("[cache]\nenabled = true\npurge_from = ['127.0.0.1/32']\n{OPEN}");
+    let (may, origin) = (gateway(&policy).await, Origin::start().await);
+    ask(&may, get(&origin, "/text", "")).await;
+    assert!(came_from_cache(&ask(&may, get(&origin, "/text", "")).await));
+    let purge = get(&origin, "/text", "").replace("GET ", "PURGE ");
+    assert_eq!(ask(&may, &purge).await.status, 200);
+    assert!(!came_from_cache(&ask(&may, get(&origin, "/text", "")).await));
+    assert_eq!(ask(&may, purge.replace("/text", "/other")).await.status, 404);
+    assert!(origin.seen().iter().all(|head| head.starts_with("GET ")), "none of them went on");
+    // Of others it is a method like any.
+    let other = gateway(&format!("{KEEPING}{OPEN}")).await;
+    ask(&other, &purge).await;
+    assert!(origin.seen().iter().any(|head| head.starts_with("PURGE ")));
+}
+
+#[tokio::test]
+async fn ways_out_do_not_share_what_they_brought() {
+    let policy = "[cache]\nenabled = true\n[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n
+        [[egress]]\nname = 'one'\nkind = 'direct'\nsource = '127.0.0.1'\n[[egress]]\nname = 'two'\nkind = 'direct'\nsource = '127.0.0.1'\n
+        [[rule]]\nname = 'by one'\naction = 'allow'\nmethods = ['GET']\negress = 'one'\n";
+    let (gateway, origin) = (gateway(policy).await, Origin::start().await);
+    ask(&gateway, get(&origin, "/text", "")).await;
+    assert!(came_from_cache(&ask(&gateway, get(&origin, "/text", "")).await));
+    let other = format!("[listen]\naddresses = ['127.0.0.1:0']\n{}", policy.replace("egress = 'one'", "egress = 'two'"));
+    gateway.swap(Policy::parse(&other, Path::new(".")).unwrap());
+    assert!(!came_from_cache(&ask(&gateway, get(&origin, "/text", "")).await));
+    assert!(came_from_cache(&ask(&gateway, get(&origin, "/text", "")).await));
+    assert_eq!(origin.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn the_log_says_where_an_answer_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let policy = format!("{KEEPING}[log]\npath = '{}'\n{OPEN}", path.display());
+    let (gateway, origin) = (gateway(&policy).await, Origin::start().await);
+    ask(&gateway, get(&origin, "/text", "")).await;
+    ask(&gateway, get(&origin, "/text", "")).await;
+    ask(&gateway, get(&origin, "/text", "Cache-Control: max-age=0\r\n")).await;
+    gateway.stop().await;
+    let log = std::fs::read_to_string(&path).unwrap();
+    let results: Vec<_> = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["cache"].as_str().unwrap().to_string())
+        .collect();
+    assert_eq!(results, ["miss", "hit", "miss"], "{log}");
+}
