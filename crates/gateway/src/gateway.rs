@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     auth::Doorkeeper,
-    cache::Cache,
+    cache::{Cache, Folder},
     dial::Pool,
     egress::{Egresses, Lane},
     guard::Guard,
@@ -174,6 +174,13 @@ fn make(policy: Policy, own: Vec<SocketAddr>, resolver: Resolver, before: Option
     Snapshot { guard: policy.guard(own), passing, lanes, direct, resolver, policy }
 }
 
+/// Under which circumstances answers were kept: a name that leads into a network which was closed since must not be answered from what
+/// is kept of it.
+fn kept_under(settings: &Settings) -> String {
+    let networks: Vec<String> = settings.network.open.iter().map(|net| net.value.to_string()).collect();
+    format!("open: {}\n", networks.join(" "))
+}
+
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -183,6 +190,9 @@ pub enum StartError {
     /// The log can't be written.
     #[error("The log {0} can't be opened: {1}.")]
     Log(String, io::Error),
+    /// The folder of the cache can't be used.
+    #[error("The cache's folder {0} can't be used: {1}.")]
+    Cache(String, io::Error),
     /// The name servers of this machine are not known.
     #[error("This machine's name servers can't be found out: {0}.")]
     Resolver(String),
@@ -223,7 +233,13 @@ impl Gateway {
             listeners.push(bind(address).map_err(|error| StartError::Listen(address, error))?);
         }
         let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let cache = Cache::new(settings.cache.memory.0, settings.cache.max_object.0);
+        let folder = settings.cache.folder.as_ref().filter(|_| settings.cache.enabled).map(|folder| Folder {
+            path: folder.into(),
+            most: settings.cache.disk.0,
+            of: kept_under(settings),
+        });
+        let cache = Cache::new(settings.cache.memory.0, settings.cache.max_object.0, folder)
+            .map_err(|error| StartError::Cache(settings.cache.folder.clone().unwrap_or_default(), error))?;
         let snapshot = make(policy, addresses.clone(), resolver.clone(), None);
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -232,7 +248,7 @@ impl Gateway {
             egress: Egresses::default(),
             pool: Pool::default(),
             limits: Limits::default(),
-            cache: Arc::new(cache),
+            cache,
             log,
             metrics: Metrics::default(),
             own: addresses.clone(),
@@ -259,20 +275,18 @@ impl Gateway {
     pub fn swap(&self, policy: Policy) {
         let next = self.shared.make(policy);
         let (settings, cache) = (next.policy.settings(), &self.shared.cache);
-        cache.set_bounds(settings.cache.memory.0, settings.cache.max_object.0);
-        let open = |settings: &Settings| settings.network.open.iter().map(|net| net.value).collect::<Vec<_>>();
-        // A name that leads into a network which was closed must not be answered from memory either.
-        let is_other = open(settings) != open(self.shared.snapshot.load().policy.settings());
-        let forgets = is_other || !settings.cache.enabled;
+        cache.set_bounds(settings.cache.memory.0, settings.cache.max_object.0, settings.cache.disk.0);
+        let (now, is_enabled) = (kept_under(settings), settings.cache.enabled);
+        let before = kept_under(self.shared.snapshot.load().policy.settings());
         self.shared.snapshot.store(Arc::new(next));
-        if forgets {
-            self.shared.cache.clear();
+        if now != before || !is_enabled {
+            self.shared.cache.clear(Some(&now));
         }
     }
 
     /// Forgets all kept answers.
     pub fn forget_answers(&self) {
-        self.shared.cache.clear();
+        self.shared.cache.clear(None);
     }
 
     /// What has happened so far, for Prometheus.

@@ -19,8 +19,10 @@ use std::{
 const MOST: usize = 16 * 1024 * 1024;
 /// How many bytes are waited for before the thread is woken.
 const ENOUGH: usize = 64 * 1024;
-/// How long a record waits at most.
-const SOON: Duration = Duration::from_millis(200);
+/// How long a record waits for others at most.
+const SOON: Duration = Duration::from_millis(20);
+/// The longest line that is looked for at the end of a file.
+const LONGEST_LINE: u64 = 256 * 1024;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +160,9 @@ impl Log {
         let sink: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stdout())
         } else {
-            Box::new(File::options().create(true).append(true).open(path)?)
+            let file = File::options().read(true).create(true).append(true).open(path)?;
+            mend(&file)?;
+            Box::new(file)
         };
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
@@ -188,7 +192,7 @@ impl Log {
             Format::Json => json(&mut waiting.bytes, record),
             Format::Squid => squid(&mut waiting.bytes, record),
         }
-        if before < ENOUGH && waiting.bytes.len() >= ENOUGH {
+        if before == 0 || (before < ENOUGH && waiting.bytes.len() >= ENOUGH) {
             shared.wake.notify_one();
         }
     }
@@ -212,11 +216,31 @@ impl Drop for Inner {
     }
 }
 
+/// Cuts off half a line at the end, which a program that was killed while it wrote has left: the next record would stand behind it.
+fn mend(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let about = file.metadata()?;
+    // Also a pipe or a device may be written to; these have no end.
+    if !about.is_file() || about.len() == 0 {
+        return Ok(());
+    }
+    let from = about.len().saturating_sub(LONGEST_LINE);
+    let mut end = vec![0; usize::try_from(about.len() - from).unwrap_or_default()];
+    file.read_exact_at(&mut end, from)?;
+    match end.iter().rposition(|byte| *byte == b'\n') {
+        Some(at) if at + 1 < end.len() => file.set_len(from + at as u64 + 1),
+        None if from == 0 => file.set_len(0),
+        _ => Ok(()),
+    }
+}
+
 fn write_out(shared: &Shared, mut sink: Box<dyn Write + Send>) {
     let mut bytes = Vec::new();
     loop {
         let done = {
             let waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let nothing = |waiting: &mut Waiting| !waiting.done && waiting.bytes.is_empty();
+            let waiting = shared.wake.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
             let quiet = |waiting: &mut Waiting| !waiting.done && waiting.bytes.len() < ENOUGH;
             let (mut waiting, _) = shared.wake.wait_timeout_while(waiting, SOON, quiet).unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut waiting.bytes, &mut bytes);
@@ -445,6 +469,21 @@ mod tests {
             let mut out = Vec::new();
             push_time(&mut out, UNIX_EPOCH + Duration::from_secs(seconds));
             assert_eq!(String::from_utf8(out).expect("text"), expected);
+        }
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_is_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("access.log");
+        for (before, kept) in [("a\nb\nhalf", "a\nb\n"), ("half", ""), ("a\n", "a\n"), ("", "")] {
+            std::fs::write(&path, before).expect("written");
+            let log = Log::open(&path, Format::Squid).expect("a log");
+            log.record(&record("http://a.example/"));
+            drop(log);
+            let text = std::fs::read_to_string(&path).expect("a file");
+            let rest = text.strip_prefix(kept).unwrap_or_else(|| panic!("{before:?} became {text:?}"));
+            assert_eq!(rest.lines().count(), 1, "{text}");
         }
     }
 

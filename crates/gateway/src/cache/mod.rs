@@ -1,16 +1,19 @@
-//! Answers that are kept for others (RFC 9111): a shared cache in memory.
+//! Answers that are kept for others (RFC 9111): a shared cache in memory, and in a folder where there is one.
 //!
 //! [`rules`] says what may be kept and whom it may answer; here it is kept. An answer that comes for the first time is read into memory
 //! as fast as its target sends it, and everybody who asked meanwhile reads along ([`Filling`]): a slow client slows down nobody,
 //! and one that goes away takes nothing with it. What is not whole is never kept.
 
 pub(crate) mod control;
+mod disk;
 pub(crate) mod rules;
 mod stored;
 
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
+    io,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -22,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::{http::head::Field, metrics::series};
 
+use disk::Disk;
 pub(crate) use stored::{Content, End, Filling, Parts, Pieces, Stored};
 
 /// The most answers to one target that differ by what was asked with.
@@ -92,7 +96,18 @@ pub(crate) struct Cache {
     held: Arc<AtomicU64>,
     memory: AtomicU64,
     max_object: AtomicU64,
+    disk: Option<Disk>,
     pub(crate) counts: Counts,
+}
+
+/// Where answers are kept beside memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    /// Bytes at most.
+    pub(crate) most: u64,
+    /// Under which circumstances they may be used.
+    pub(crate) of: String,
 }
 
 /// What the cache has done.
@@ -105,6 +120,8 @@ pub(crate) struct Counts {
     pub(crate) collapsed: AtomicU64,
     /// Bytes of content that clients got and no target sent.
     pub(crate) saved: AtomicU64,
+    /// Answers that were read from the folder.
+    pub(crate) loaded: AtomicU64,
 }
 
 impl std::fmt::Debug for Cache {
@@ -153,8 +170,13 @@ pub(crate) struct Since {
 }
 
 impl Cache {
-    /// An empty one for so many bytes, of answers of so many bytes at most.
-    pub(crate) fn new(memory: u64, max_object: u64) -> Self {
+    /// One for so many bytes, of answers of so many bytes at most; with a folder it goes on with what is in there.
+    ///
+    /// # Errors
+    /// The folder can't be used.
+    pub(crate) fn new(memory: u64, max_object: u64, folder: Option<Folder>) -> io::Result<Arc<Self>> {
+        let opened = folder.map(|folder| Disk::open(&folder.path, folder.most, &folder.of)).transpose()?;
+        let (disk, work) = opened.map_or((None, None), |(disk, work)| (Some(disk), Some(work)));
         let zeros = || (0..REMEMBERED).map(|_| AtomicU32::new(0)).collect();
         // Each shard has its part of the memory, and has to take the largest object.
         let most_shards = (memory / max_object.max(1) / 4).clamp(1, 16);
@@ -165,7 +187,7 @@ impl Cache {
             Ok(options) => sync::Cache::with_options(options, Weigh, Default::default(), Default::default()),
             Err(_) => sync::Cache::with_weighter(items, memory, Weigh),
         };
-        Self {
+        let cache = Self {
             resources,
             changes: Mutex::default(),
             flights: Mutex::default(),
@@ -175,12 +197,21 @@ impl Cache {
             held: Arc::default(),
             memory: AtomicU64::new(memory),
             max_object: AtomicU64::new(max_object),
+            disk,
             counts: Counts::default(),
+        };
+        let cache = Arc::new(cache);
+        if let Some(work) = work {
+            disk::start(&cache, work)?;
         }
+        Ok(cache)
     }
 
     /// Another policy has other bounds.
-    pub(crate) fn set_bounds(&self, memory: u64, max_object: u64) {
+    pub(crate) fn set_bounds(&self, memory: u64, max_object: u64, disk: u64) {
+        if let Some(kept) = &self.disk {
+            kept.set_bound(disk);
+        }
         self.max_object.store(max_object, Ordering::Relaxed);
         if self.memory.swap(memory, Ordering::Relaxed) != memory {
             self.resources.set_capacity(memory);
@@ -194,7 +225,7 @@ impl Cache {
 
     /// What it did and what it holds, for Prometheus.
     pub(crate) fn text(&self, text: &mut String) {
-        let Counts { hits, revalidated, stale, misses, collapsed, saved } = &self.counts;
+        let Counts { hits, revalidated, stale, misses, collapsed, saved, loaded } = &self.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let results = [("hit", hits), ("revalidated", revalidated), ("stale", stale), ("stored", misses)];
         let results: Vec<_> = results.iter().map(|(name, count)| (format!("{{result=\"{name}\"}}"), read(count))).collect();
@@ -204,6 +235,13 @@ impl Cache {
         one("cache_targets", "Targets of which answers are kept.", "gauge", self.resources.len() as u64);
         one("cache_bytes", "Bytes of kept answers.", "gauge", self.resources.weight());
         one("cache_held_bytes", "Bytes of bodies in memory, kept or still being read.", "gauge", read(&self.held));
+        if let Some(disk) = &self.disk {
+            let (answers, bytes, dropped) = disk.size();
+            one("cache_folder_answers", "Answers in the cache's folder.", "gauge", answers);
+            one("cache_folder_bytes", "Bytes of answers in the cache's folder.", "gauge", bytes);
+            one("cache_folder_loaded_total", "Answers that were read from the folder.", "counter", read(loaded));
+            one("cache_folder_dropped_total", "Answers that were not written: the folder was too slow.", "counter", dropped);
+        }
         series(text, "cache_answers_total", "Answers from the cache, and into it.", "counter", &results);
     }
 
@@ -224,11 +262,37 @@ impl Cache {
         resource.variants.iter().rev().find(|stored| stored.is_for(way, buffer, fields)).cloned()
     }
 
-    /// Keeps an answer, unless something has made it old since it was asked for.
+    /// As [`Cache::find`], and then in the folder.
+    pub(crate) async fn look_up(self: &Arc<Self>, key: &[u8], way: &str, buffer: &[u8], fields: &[Field]) -> Option<Arc<Stored>> {
+        if let Some(stored) = self.find(key, way, buffer, fields) {
+            return Some(stored);
+        }
+        let since = self.since(key);
+        let file = self.disk.as_ref()?.find(key, way, buffer, fields)?;
+        let (cache, key) = (self.clone(), key.to_vec());
+        let loaded = tokio::task::spawn_blocking(move || {
+            let stored = Arc::new(cache.disk.as_ref()?.load(&cache, &key, &file)?);
+            cache.keep(&key, stored.clone(), since).then_some(stored)
+        });
+        let stored = loaded.await.ok()??;
+        self.counts.loaded.fetch_add(1, Ordering::Relaxed);
+        Some(stored).filter(|stored| stored.is_for(way, buffer, fields))
+    }
+
+    /// Keeps an answer, also in the folder, unless something has made it old since it was asked for.
     pub(crate) fn put(&self, key: &[u8], stored: Arc<Stored>, since: Since) {
+        if self.keep(key, stored.clone(), since)
+            && let Some(disk) = &self.disk
+        {
+            disk.save(key, &stored, since);
+        }
+    }
+
+    /// Keeps an answer in memory. What only its fields are new of is written again when its body is.
+    pub(crate) fn keep(&self, key: &[u8], stored: Arc<Stored>, since: Since) -> bool {
         let _one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         if self.has_changed(since) {
-            return;
+            return false;
         }
         self.unpass(key);
         let mut variants = self.resources.peek(key).map(|resource| resource.variants.clone()).unwrap_or_default();
@@ -238,6 +302,7 @@ impl Cache {
         }
         variants.push(stored);
         self.resources.insert(key.into(), Arc::new(Resource { variants }));
+        true
     }
 
     /// Forgets one answer, if it is still the one that is kept.
@@ -250,24 +315,35 @@ impl Cache {
         } else {
             self.resources.insert(key.into(), Arc::new(Resource { variants }));
         }
+        if let Some(disk) = &self.disk {
+            // All of the target's: what is still good comes again.
+            disk.remove(key);
+        }
     }
 
-    /// Forgets all answers to a target, also those that are on their way (section 4.4). Answers whether there were any.
+    /// Forgets all answers to a target, also those that are on their way (section 4.4). Answers whether there were any. When it returns
+    /// they are gone from the folder, too.
     pub(crate) fn invalidate(&self, key: &[u8]) -> bool {
         let _one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = self.made_old.get(self.slot(key)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.resources.remove(key).is_some()
+        // Both of them.
+        let in_memory = self.resources.remove(key).is_some();
+        let in_folder = self.disk.as_ref().is_some_and(|disk| disk.remove(key));
+        in_memory || in_folder
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&self) {
+    /// Forgets everything. `of`: under which circumstances the folder is used from now on, if these are others.
+    pub(crate) fn clear(&self, of: Option<&str>) {
         let _one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         for count in &*self.made_old {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.resources.clear();
+        if let Some(disk) = &self.disk {
+            disk.clear(of);
+        }
     }
 
     fn slot(&self, key: &[u8]) -> usize {

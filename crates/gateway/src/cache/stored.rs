@@ -62,6 +62,11 @@ impl Pieces {
         self.length
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Bytes] {
+        &self.all
+    }
+
     /// The bytes of this range, in their order.
     pub(crate) fn part(&self, range: std::ops::Range<u64>) -> impl Iterator<Item = Bytes> + '_ {
         let mut from = 0u64;
@@ -181,6 +186,17 @@ pub(crate) struct Stored {
     coded: Arc<[OnceLock<Option<Pieces>>; 3]>,
 }
 
+/// What is written of an answer beside its body.
+pub(crate) struct Saved {
+    pub(crate) way: Arc<str>,
+    pub(crate) varies_by: Vec<Box<[u8]>>,
+    pub(crate) variant: Vec<Box<[u8]>>,
+    pub(crate) head: Vec<u8>,
+    pub(crate) came: SystemTime,
+    /// How old it was then, in seconds.
+    pub(crate) age: u64,
+}
+
 /// What an answer is made of.
 pub(crate) struct Parts<'a> {
     pub(crate) way: Arc<str>,
@@ -243,6 +259,37 @@ impl Stored {
             came: Instant::now(),
             content,
             head: bytes.into_boxed_slice(),
+        }
+    }
+
+    /// As it was written. `None`: it was not written by this program, or comes from the future.
+    pub(crate) fn restored(saved: Saved, body: Bytes, held: Held, now: SystemTime) -> Option<Self> {
+        let Saved { way, varies_by, variant, head, came, age } = saved;
+        let parsed = head::response(&head).ok().flatten()?;
+        let control = Control::of(&head, &parsed.fields);
+        let status = parsed.status;
+        let freshness = rules::freshness(&head, &parsed.fields, status, control, age, came, Duration::ZERO);
+        let age = freshness.age.saturating_add(now.duration_since(came).ok()?.as_secs());
+        let content = Content::Whole(Pieces::new(vec![body], held));
+        Some(Self::of(way, varies_by, variant, status, head, Freshness { age, ..freshness }, content))
+    }
+
+    /// The way it came by.
+    pub(crate) fn way(&self) -> &Arc<str> {
+        &self.way
+    }
+
+    /// The fields it differs by, and what was in them.
+    #[allow(clippy::type_complexity, reason = "two lists of texts")]
+    pub(crate) fn varies(&self) -> (&[Box<[u8]>], &[Box<[u8]>]) {
+        (&self.varies_by, &self.variant)
+    }
+
+    /// Its body, when all of it is there.
+    pub(crate) fn pieces(&self) -> Option<&Pieces> {
+        match &self.content {
+            Content::Whole(pieces) => Some(pieces),
+            Content::Filling(..) => None,
         }
     }
 

@@ -90,6 +90,11 @@ section! {
         pub memory: Bytes = Bytes(256_000_000),
         /// The largest answer that is kept. Default: 8 MB.
         pub max_object: Bytes = Bytes(8_000_000),
+        /// A folder for answers, so that they outlive a restart and there are more than fit into memory; read at the start only.
+        /// Default: none. Relative to the folder that the gateway runs in.
+        pub folder: Option<String> = None,
+        /// Bytes in that folder at most. Default: 10 GB.
+        pub disk: Bytes = Bytes(10_000_000_000),
         /// Networks whose clients may make the gateway forget an answer, with the method `PURGE` and its address. From elsewhere
         /// `PURGE` is a method like others, and goes to the target. Default: none.
         pub purge_from: Vec<IpNet> = Vec::new(),

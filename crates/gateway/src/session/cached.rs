@@ -125,7 +125,7 @@ impl Plan {
             }
             let fresh = Arc::new(old.freshened(buffer, answer, said, &snapshot.passing, now, waited));
             if fresh.may_stay() {
-                cache.put(&self.key, fresh.clone(), self.since);
+                cache.keep(&self.key, fresh.clone(), self.since);
             } else {
                 cache.forget(&self.key, &old);
             }
@@ -169,7 +169,8 @@ impl Plan {
         if is_same {
             let fresh = old.freshened(buffer, answer, said, &snapshot.passing, now, waited);
             if fresh.may_stay() {
-                return cache.put(&self.key, Arc::new(fresh), self.since);
+                cache.keep(&self.key, Arc::new(fresh), self.since);
+                return;
             }
         }
         cache.forget(&self.key, old);
@@ -212,7 +213,7 @@ impl Session {
         let cache = self.shared.cache.clone();
         let way = way_of(snapshot, decision);
         let key = key_of(asked);
-        let found = cache.find(&key, &way, buffer, &request.fields);
+        let found = cache.look_up(&key, &way, buffer, &request.fields).await;
         if let Some(stored) = &found {
             let verdict = stored.freshness.judge(&asks.control, stored.resident());
             let how = match verdict {

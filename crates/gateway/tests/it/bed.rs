@@ -221,6 +221,12 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 ("b".repeat(5000).into(), false)
             }
+            // Text that only this address has: of 20 to 60,000 bytes.
+            path if path.starts_with("/made/") => {
+                let text = made(path);
+                let fields = said(&head);
+                (format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{text}", text.len()).into(), false)
+            }
             // So many bytes, of a length that is not said.
             path if path.starts_with("/endless/") => {
                 let left: usize = path["/endless/".len()..].parse().unwrap();
@@ -275,6 +281,12 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
 /// The fields that a request asks for, one in each `X-Say`.
 fn said(head: &str) -> String {
     head.lines().filter_map(|line| line.strip_prefix("X-Say: ")).map(|line| format!("{line}\r\n")).collect()
+}
+
+/// What a path that begins with `/made/` answers.
+pub fn made(path: &str) -> String {
+    let number: usize = path["/made/".len()..].parse().unwrap();
+    path.repeat(2 + number * 7919 % 4000)
 }
 
 /// What `/text` answers.

@@ -7,6 +7,7 @@ mod cache;
 mod clients;
 mod closed;
 mod compression;
+mod folder;
 mod forwarding;
 mod framing;
 mod limits;
