@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -36,6 +36,12 @@ use crate::{
 
 /// How long a way that failed is passed over at first, and at most.
 const TROUBLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long a member of a pool is waited for to take a connection while there is another one: what is dead loses less than two seconds.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How often one that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// For how long one that came back gets less than its share, and the least of it, in thousandths.
+const WARMING: (Duration, u64) = (Duration::from_secs(10), 100);
 /// When a client that was told to wait may try again, in seconds.
 const BUSY_RETRY: u32 = 1;
 
@@ -52,6 +58,12 @@ pub(crate) struct Lane {
     failures: AtomicU32,
     /// Milliseconds since the start of the program before which it is passed over.
     trouble_until: AtomicU64,
+    /// When it came back, likewise; 0: it was never away.
+    back_since: AtomicU64,
+    /// When it is to be tried next, likewise.
+    try_at: AtomicU64,
+    /// It does not take connections: only one that is taken ends that.
+    is_down: AtomicBool,
 }
 
 fn millis() -> u64 {
@@ -71,6 +83,9 @@ impl Lane {
             waiting: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             trouble_until: AtomicU64::new(0),
+            back_since: AtomicU64::new(0),
+            try_at: AtomicU64::new(0),
+            is_down: AtomicBool::new(false),
         }
     }
 
@@ -85,7 +100,38 @@ impl Lane {
     }
 
     fn is_healthy(&self) -> bool {
-        self.trouble_until.load(Ordering::Relaxed) <= millis()
+        !self.is_down.load(Ordering::Relaxed) && self.trouble_until.load(Ordering::Relaxed) <= millis()
+    }
+
+    /// Whether it leads through another proxy, which can be tried by itself.
+    fn can_be_tried(&self) -> bool {
+        !is_direct(&self.settings.way)
+    }
+
+    /// Its share of a pool now, in thousandths of a weight: one that came back a moment ago gets a little, and more from then on.
+    fn share(&self) -> u64 {
+        let whole = u64::from(self.settings.weight.max(1)) * 1000;
+        let back = self.back_since.load(Ordering::Relaxed);
+        let warming = u64::try_from(WARMING.0.as_millis()).unwrap_or(u64::MAX);
+        let since = millis().saturating_sub(back);
+        if back == 0 || since >= warming {
+            return whole;
+        }
+        (whole * since / warming).max(whole * WARMING.1 / 1000)
+    }
+
+    /// What the last try has shown: whether it takes connections.
+    fn tried(&self, works: bool) {
+        let every = if works { self.settings.check_every } else { AGAIN.min(self.settings.check_every) };
+        self.try_at.store(millis() + u64::try_from(every.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if self.is_down.swap(!works, Ordering::Relaxed) == works {
+            if works {
+                self.back_since.store(millis(), Ordering::Relaxed);
+                tracing::info!(egress = &*self.settings.name, "the way out works again");
+            } else {
+                tracing::warn!(egress = &*self.settings.name, "the way out does not work: others are used");
+            }
+        }
     }
 
     fn failed(&self) {
@@ -101,6 +147,7 @@ impl Lane {
     fn worked(&self) {
         if self.failures.swap(0, Ordering::Relaxed) > 0 {
             self.trouble_until.store(0, Ordering::Relaxed);
+            self.back_since.store(millis(), Ordering::Relaxed);
         }
     }
 
@@ -319,17 +366,17 @@ impl Egresses {
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
                 let count = members.len().max(1);
                 members.rotate_left(turn % count);
-                members.sort_by_key(|lane| {
-                    u64::from(lane.outstanding.load(Ordering::Relaxed)) * 1000 / u64::from(lane.settings.weight.max(1))
+                members.sort_by_cached_key(|lane| {
+                    u64::from(lane.outstanding.load(Ordering::Relaxed) + 1) * 1_000_000 / lane.share()
                 });
             }
             Strategy::Weighted => {
-                let total: u32 = members.iter().map(|lane| lane.settings.weight.max(1)).sum();
-                let mut at = self.turn.fetch_add(1, Ordering::Relaxed) % total.max(1);
+                let total: u64 = members.iter().map(|lane| lane.share()).sum();
+                let mut at = u64::from(self.turn.fetch_add(1, Ordering::Relaxed)) * 1000 % total.max(1);
                 let first = members.iter().position(|lane| {
-                    let weight = lane.settings.weight.max(1);
-                    let is_it = at < weight;
-                    at = at.saturating_sub(weight);
+                    let share = lane.share();
+                    let is_it = at < share;
+                    at = at.saturating_sub(share);
                     is_it
                 });
                 members.rotate_left(first.unwrap_or_default());
@@ -425,7 +472,7 @@ impl Target {
                 return Ok(Connected { wire, peer: Some(peer), was_idle: true, place, key });
             }
             let is_whole = takes_whole_requests(&lane.settings.way);
-            match self.open(shared, lane, timeouts.connect, is_whole).await {
+            match self.open(shared, lane, (timeouts.connect, at + 1 < self.lanes.len()), is_whole).await {
                 Ok((wire, peer)) => {
                     lane.worked();
                     return Ok(Connected { wire, peer: Some(peer), was_idle: false, place, key });
@@ -453,7 +500,7 @@ impl Target {
                     continue;
                 }
             };
-            match self.open(shared, lane, timeouts.connect, false).await {
+            match self.open(shared, lane, (timeouts.connect, at + 1 < self.lanes.len()), false).await {
                 Ok((wire, peer)) => {
                     lane.worked();
                     return Ok(Connected { wire, peer: Some(peer), was_idle: false, place, key: Vec::new() });
@@ -480,7 +527,9 @@ impl Target {
         failed
     }
 
-    async fn open(&self, shared: &Shared, lane: &Lane, limit: Duration, is_whole: bool) -> Result<(Wire, IpAddr), Failed> {
+    async fn open(
+        &self, shared: &Shared, lane: &Lane, (limit, another): (Duration, bool), is_whole: bool,
+    ) -> Result<(Wire, IpAddr), Failed> {
         match &lane.settings.way {
             Way::Direct { source } => {
                 let (stream, peer) = dial(&self.addresses, *source, limit).await.map_err(Failed::Dial)?;
@@ -489,7 +538,9 @@ impl Target {
             Way::Upstream { url, credentials } => {
                 let failed = |what| Failed::Upstream(lane.settings.name.clone(), what);
                 let opened = async {
-                    let (mut wire, peer) = reach(shared, url, limit).await?;
+                    let patience = if another { limit.min(PATIENCE) } else { limit };
+                    let reached = timeout(patience, reach(shared, url, patience)).await;
+                    let (mut wire, peer) = reached.unwrap_or(Err(UpstreamFailed::Unreached))?;
                     if !is_whole {
                         let login = credentials.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
                         self.shake_hands(&mut wire, url.scheme, login).await?;
@@ -611,6 +662,28 @@ async fn read<const N: usize>(wire: &mut Wire) -> Result<[u8; N], UpstreamFailed
     Ok(bytes)
 }
 
+/// Tries ways out that lead through other proxies and are members of pools, each every now and then: whether a connection is taken. Called
+/// once a second or so.
+pub(crate) fn try_lanes(shared: &Arc<Shared>) {
+    let snapshot = shared.snapshot();
+    let pooled: std::collections::BTreeSet<usize> =
+        snapshot.policy.settings().pools.iter().flat_map(|pool| pool.members.iter().copied()).collect();
+    for lane in pooled.into_iter().filter_map(|at| snapshot.lanes.get(at)).filter(|lane| lane.can_be_tried()) {
+        let now = millis();
+        if lane.try_at.load(Ordering::Relaxed) > now {
+            continue;
+        }
+        // Nobody else tries it meanwhile.
+        lane.try_at.store(now + 60_000, Ordering::Relaxed);
+        let (shared, lane) = (shared.clone(), lane.clone());
+        tokio::spawn(async move {
+            let Way::Upstream { url, .. } = &lane.settings.way else { return };
+            let reached = timeout(PATIENCE, reach(&shared, url, PATIENCE)).await;
+            lane.tried(matches!(reached, Ok(Ok(_))));
+        });
+    }
+}
+
 /// A connection to an upstream proxy. It was named by whoever wrote the policy: its address is not vetted.
 async fn reach(shared: &Shared, url: &UpstreamUrl, limit: Duration) -> Result<(Wire, IpAddr), UpstreamFailed> {
     let addresses: Vec<SocketAddr> = match url.host.address() {
@@ -673,5 +746,40 @@ impl Connected {
         if let Some(peer) = self.peer {
             shared.pool.put(&self.key, self.wire, peer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str, weight: u32) -> Arc<Lane> {
+        let (host, port) = Host::parse_authority("127.0.0.1:1", None).expect("a host");
+        let url = UpstreamUrl { scheme: UpstreamScheme::Http, host, port };
+        let way = Way::Upstream { url, credentials: None };
+        let check_every = Duration::from_secs(5);
+        Arc::new(Lane::new(EgressSettings { name: name.into(), way, weight, max_connections: None, max_waiting: 0, check_every }))
+    }
+
+    fn firsts(egresses: &Egresses, lanes: &[Arc<Lane>], strategy: Strategy) -> usize {
+        let first = |_| egresses.order(lanes.to_vec(), strategy, IpAddr::from([10, 0, 0, 1])).remove(0).name();
+        (0..1000).map(first).filter(|name| **name == *"a").count()
+    }
+
+    #[test]
+    fn one_that_came_back_gets_little_at_first_and_one_that_is_down_nothing() {
+        let (egresses, lanes) = (Egresses::default(), [lane("a", 1), lane("b", 1)]);
+        let by_weight = |egresses: &Egresses| firsts(egresses, &lanes, Strategy::Weighted);
+        assert_eq!(by_weight(&egresses), 500);
+        lanes[0].tried(false);
+        assert_eq!((by_weight(&egresses), firsts(&egresses, &lanes, Strategy::LeastOutstanding)), (0, 0));
+        lanes[0].tried(true);
+        let warming = by_weight(&egresses);
+        assert!((50..150).contains(&warming), "a tenth of its share at first: {warming}");
+        // With nobody on either of them the other one is less loaded for what it may carry.
+        assert_eq!(firsts(&egresses, &lanes, Strategy::LeastOutstanding), 0);
+        // As if it had come back long ago.
+        lanes[0].back_since.store(0, Ordering::Relaxed);
+        assert_eq!(by_weight(&egresses), 500);
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -38,8 +38,10 @@ use crate::{
 
 /// How many connections may wait to be taken.
 const BACKLOG: u32 = 4096;
-/// How often idle connections are looked through.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How often ways out are tried that are due.
+const TRY: Duration = Duration::from_millis(500);
+/// How often idle connections are looked through, in turns of [`TRY`].
+const SWEEP_TURNS: u32 = 10;
 /// How long what was cut has to write its record.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long nothing is taken after the system had no more descriptors.
@@ -67,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
     pub(crate) log: Log,
     pub(crate) metrics: Metrics,
+    usage: Option<PathBuf>,
     own: Vec<SocketAddr>,
     /// Told apart from another gateway of the same name by what comes behind it.
     stop: watch::Sender<Stop>,
@@ -170,6 +173,7 @@ fn make(policy: Policy, own: Vec<SocketAddr>, resolver: Resolver, before: Option
         weight: 1,
         max_connections: None,
         max_waiting: 0,
+        check_every: Duration::ZERO,
     });
     Snapshot { guard: policy.guard(own), passing, lanes, direct, resolver, policy }
 }
@@ -190,6 +194,9 @@ pub enum StartError {
     /// The log can't be written.
     #[error("The log {0} can't be opened: {1}.")]
     Log(String, io::Error),
+    /// The file for used volumes can't be read or written.
+    #[error("The file for used volumes, {0}, can't be used: {1}.")]
+    Usage(String, io::Error),
     /// The folder of the cache can't be used.
     #[error("The cache's folder {0} can't be used: {1}.")]
     Cache(String, io::Error),
@@ -233,6 +240,17 @@ impl Gateway {
             listeners.push(bind(address).map_err(|error| StartError::Listen(address, error))?);
         }
         let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let limits = Limits::default();
+        let usage = settings.usage.path.as_ref().map(PathBuf::from);
+        if let Some(path) = &usage {
+            match std::fs::read_to_string(path) {
+                Ok(text) => limits.go_on(&text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    write_usage(path, "").map_err(|error| unusable(path, error))?
+                }
+                Err(error) => return Err(unusable(path, error)),
+            }
+        }
         let folder = settings.cache.folder.as_ref().filter(|_| settings.cache.enabled).map(|folder| Folder {
             path: folder.into(),
             most: settings.cache.disk.0,
@@ -247,10 +265,11 @@ impl Gateway {
             doorkeeper: Doorkeeper::default(),
             egress: Egresses::default(),
             pool: Pool::default(),
-            limits: Limits::default(),
+            limits,
             cache,
             log,
             metrics: Metrics::default(),
+            usage,
             own: addresses.clone(),
             stop: watch::Sender::new(Stop::Running),
             is_draining: AtomicBool::new(false),
@@ -319,6 +338,7 @@ impl Gateway {
         while self.shared.open.load(Ordering::Relaxed) > 0 && begun.elapsed() < LAST_WORDS {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        keep_usage(&self.shared).await;
         cut
     }
 }
@@ -362,13 +382,39 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
+fn unusable(path: &Path, error: io::Error) -> StartError {
+    StartError::Usage(path.display().to_string(), error)
+}
+
+/// Under another name first: a program that ends in the middle leaves the one before.
+fn write_usage(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, path)
+}
+
+async fn keep_usage(shared: &Arc<Shared>) {
+    let Some(path) = shared.usage.clone() else { return };
+    let text = shared.limits.used();
+    let written = tokio::task::spawn_blocking(move || write_usage(&path, &text).map_err(|error| (path, error))).await;
+    if let Ok(Err((path, error))) = written {
+        tracing::warn!(%error, path = %path.display(), "what is counted of volumes could not be kept");
+    }
+}
+
 async fn sweep(shared: Arc<Shared>) {
     let mut stop = shared.watch();
+    let mut turn = 0;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {
-                shared.pool.sweep();
-                shared.limits.sweep();
+            () = tokio::time::sleep(TRY) => {
+                turn += 1;
+                crate::egress::try_lanes(&shared);
+                if turn % SWEEP_TURNS == 0 {
+                    shared.pool.sweep();
+                    shared.limits.sweep();
+                    keep_usage(&shared).await;
+                }
             }
             () = stop.draining() => return,
         }

@@ -4,7 +4,7 @@
 //! more than a twentieth too much. Bytes may go below zero: who took them waits until the bucket is full again, and so do the others that share
 //! it, each for its turn; none is served before another because it asks more often.
 //!
-//! Volumes are counted since the gateway was started.
+//! Volumes outlive a restart where the policy names a file for them.
 
 use std::{
     collections::HashMap,
@@ -26,6 +26,8 @@ use crate::{
 const BURST: f64 = 0.25;
 /// How many bytes are moved at a time under a limit, in seconds of its rate, and at least.
 const PIECE: (f64, usize) = (0.02, 1024);
+/// How many bytes are moved at a time under a limit of volumes: by no more than this it can be overdrawn.
+const VOLUME_PIECE: usize = 128 * 1024;
 /// The longest pause between two pieces: a limit that changes meanwhile counts soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an account without a volume is remembered after its last use.
@@ -153,10 +155,31 @@ impl Meter {
 /// The name of a limit, and whose account.
 type Key = (Arc<str>, Account);
 
+/// A day and a month, each with the bytes that were used of it.
+type Used = ((u64, u64), (u64, u64));
+
 /// All accounts.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     meters: Mutex<HashMap<Key, Arc<Meter>>>,
+    /// Of an earlier run, for those who did not ask yet.
+    before: Mutex<HashMap<String, Used>>,
+}
+
+/// A limit and an account on one line: what would end it is written as in URLs.
+fn line_of((limit, account): &Key) -> String {
+    let plain = |text: &str| -> String {
+        text.chars()
+            .map(|c| if c.is_control() || matches!(c, '%' | ' ') { format!("%{:02x}", u32::from(c)) } else { c.to_string() })
+            .collect()
+    };
+    let whose = match account {
+        Account::Named(name) => format!("name:{}", plain(name)),
+        Account::Address(address) => format!("address:{address}"),
+        Account::Network(network) => format!("network:{network}"),
+        Account::All => "all".into(),
+    };
+    format!("{} {whose}", plain(limit))
 }
 
 impl Limits {
@@ -176,7 +199,10 @@ impl Limits {
         meters.iter().try_for_each(|meter| meter.check(now))?;
         meters.iter().for_each(|meter| meter.take_request(now));
         let slowest = meters.iter().filter_map(|meter| meter.limit.bytes_per_second).map(|rate| rate.0).min();
-        let piece = slowest.map_or(usize::MAX, |rate| ((rate as f64 * PIECE.0) as usize).max(PIECE.1));
+        let counts_volume =
+            meters.iter().any(|meter| meter.limit.volume_per_day.is_some() || meter.limit.volume_per_month.is_some());
+        let most = if counts_volume { VOLUME_PIECE } else { usize::MAX };
+        let piece = slowest.map_or(most, |rate| ((rate as f64 * PIECE.0) as usize).max(PIECE.1).min(most));
         let mut throttle = Throttle { meters, piece, until: None, sleep: None, over: false };
         // What those before took too much is waited for first.
         throttle.count(0, now);
@@ -190,6 +216,13 @@ impl Limits {
             Some(meter) if meter.limit == *limit => meter.clone(),
             known => {
                 let meter = Meter::new(limit.clone());
+                if known.is_none() && (limit.volume_per_day.is_some() || limit.volume_per_month.is_some()) {
+                    let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&line_of(&key));
+                    if let Some((day, month)) = before {
+                        let mut state = meter.state.lock().unwrap_or_else(PoisonError::into_inner);
+                        (state.day, state.month) = (day, month);
+                    }
+                }
                 // Another rate begins anew; what was used of a volume is used.
                 if let Some(known) = known {
                     let old = known.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,6 +234,37 @@ impl Limits {
                 meter
             }
         }
+    }
+
+    /// The volumes that are used, a line each: limit, account, day, bytes, month, bytes.
+    pub(crate) fn used(&self) -> String {
+        use std::fmt::Write as _;
+        let (mut text, (today, this_month, ..)) = (String::new(), calendar(SystemTime::now()));
+        let mut add = |line: &str, (day, month): Used| {
+            if (day.0 == today && day.1 > 0) || (month.0 == this_month && month.1 > 0) {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "{line} {} {} {} {}", day.0, day.1, month.0, month.1);
+            }
+        };
+        for (key, meter) in &*self.meters.lock().unwrap_or_else(PoisonError::into_inner) {
+            if meter.limit.volume_per_day.is_some() || meter.limit.volume_per_month.is_some() {
+                let state = meter.state.lock().unwrap_or_else(PoisonError::into_inner);
+                add(&line_of(key), (state.day, state.month));
+            }
+        }
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|(line, used)| add(line, *used));
+        text
+    }
+
+    /// Goes on with what an earlier run has counted. What can't be read is left out.
+    pub(crate) fn go_on(&self, text: &str) {
+        let line = |line: &str| {
+            let mut words = line.rsplitn(5, ' ');
+            let mut number = || words.next()?.parse::<u64>().ok();
+            let (month_bytes, month, day_bytes, day) = (number()?, number()?, number()?, number()?);
+            Some((words.next()?.to_string(), ((day, day_bytes), (month, month_bytes))))
+        };
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).extend(text.lines().filter_map(line));
     }
 
     /// Forgets those that nobody uses. Called every now and then.

@@ -601,6 +601,10 @@ impl Session {
         let mut out = take_buffer();
         // HTTP/1.0 clients that want to be kept are told that they are.
         write::response(&mut out, &head_bytes, &response, said, body, closes, &snapshot.passing);
+        if response.status >= 200 && !head::has(&response.fields, Known::Date) {
+            // Whoever has a clock says when it came (RFC 9110, section 6.6.1).
+            write::append(&mut out, &[b"Date: ", httpdate::fmt_http_date(SystemTime::now()).as_bytes()]);
+        }
         if request.is_old && !closes {
             out.truncate(out.len() - 2);
             out.extend_from_slice(b"Connection: keep-alive\r\n\r\n");

@@ -22,7 +22,11 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[cache]\nenabled = yes", "2:11", "This is not TOML"),
     // keys and sections
     ("[chache]\nenabled = true", "1:2", "did you mean 'cache'?"),
-    ("[cache]\nenable = true", "2:1", "[cache] has no 'enable': did you mean 'enabled'? It has enabled, memory, max_object, folder, disk, purge_from."),
+    (
+        "[cache]\nenable = true",
+        "2:1",
+        "[cache] has no 'enable': did you mean 'enabled'? It has enabled, memory, max_object, folder, disk, purge_from.",
+    ),
     ("rules = []", "1:1", "A policy has no 'rules': did you mean 'rule'?"),
     ("[rule]\nname = \"x\"\naction = \"allow\"", "1:1", "write [[rule]] with two brackets"),
     ("cache = true", "1:9", "write [cache] on a line of its own"),

@@ -346,6 +346,7 @@ impl Compiler<'_> {
                 weight: entry.weight.value,
                 max_connections: (entry.max_connections > 0).then_some(entry.max_connections),
                 max_waiting: entry.max_waiting,
+                check_every: entry.check_every,
             });
         }
         let single: HashMap<String, usize> =
@@ -504,6 +505,7 @@ impl Compiler<'_> {
             timeouts,
             cache,
             compress,
+            usage,
             forwarded,
             pac,
             levels,
@@ -637,6 +639,7 @@ impl Compiler<'_> {
                 timeouts,
                 cache,
                 compress,
+                usage,
                 forwarded,
                 pac,
                 egresses,

@@ -110,6 +110,15 @@ section! {
 }
 
 section! {
+    /// `[usage]`: what is counted of volumes (`volume_per_day`, `volume_per_month`).
+    pub struct Usage {
+        /// A file in which it is kept, so that a restart does not forget it; written every five seconds and at the end, read at the
+        /// start only. Default: none. Relative to the folder that the gateway runs in.
+        pub path: Option<String> = None,
+    }
+}
+
+section! {
     /// `[forwarded]`: what targets learn about the client and the gateway.
     pub struct Forwarded {
         /// `"remove"`, `"add"`. Default: `"remove"`: nobody learns who asks.
@@ -198,6 +207,8 @@ section! {
         pub max_connections: u32 = 0,
         /// How many may wait; what comes above is refused with 503. Default: 100.
         pub max_waiting: u32 = 100,
+        /// Upstream, in a pool: how often it is tried whether it takes connections. Every second while it does not. Default: 5 s.
+        pub check_every: Duration = Duration::from_secs(5),
     }
 }
 
@@ -302,6 +313,8 @@ pub struct File {
     pub cache: Cache,
     /// `[compress]`
     pub compress: Compress,
+    /// `[usage]`
+    pub usage: Usage,
     /// `[forwarded]`
     pub forwarded: Forwarded,
     /// `[pac]`
@@ -333,6 +346,7 @@ const SECTIONS: &[&str] = &[
     "timeouts",
     "cache",
     "compress",
+    "usage",
     "forwarded",
     "pac",
     "levels",
@@ -355,6 +369,7 @@ impl ReadTable for File {
         let timeouts = table.section("timeouts", "[timeouts]", notes);
         let cache = table.section("cache", "[cache]", notes);
         let compress = table.section("compress", "[compress]", notes);
+        let usage = table.section("usage", "[usage]", notes);
         let forwarded = table.section("forwarded", "[forwarded]", notes);
         let pac = table.section("pac", "[pac]", notes);
         let levels = table.section("levels", "[levels]", notes);
@@ -373,6 +388,7 @@ impl ReadTable for File {
             timeouts: timeouts?,
             cache: cache?,
             compress: compress?,
+            usage: usage?,
             forwarded: forwarded?,
             pac: pac?,
             levels: levels?,

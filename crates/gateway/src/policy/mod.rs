@@ -13,7 +13,7 @@ mod read;
 mod tables;
 pub mod value;
 
-use std::{net::IpAddr, ops::Deref, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use gatehouse_domain::Secret;
 use ipnet::IpNet;
@@ -25,7 +25,7 @@ pub use value::{Level, Scheme, Scope};
 
 use crate::guard::Guard;
 use compile::Tables;
-use file::{Cache, Clients, Compress, Forwarded, Listen, Log, Network, Pac, RuleEntry, Timeouts};
+use file::{Cache, Clients, Compress, Forwarded, Listen, Log, Network, Pac, RuleEntry, Timeouts, Usage};
 use value::{Bytes, PerSecond, Strategy, UpstreamUrl};
 
 /// A compiled policy.
@@ -58,6 +58,8 @@ pub struct Settings {
     pub cache: Cache,
     /// Whether it compresses.
     pub compress: Compress,
+    /// Where it keeps what is counted of volumes.
+    pub usage: Usage,
     /// What it says about clients and itself.
     pub forwarded: Forwarded,
     /// What browsers are told.
@@ -142,6 +144,8 @@ pub struct EgressSettings {
     pub max_connections: Option<u32>,
     /// How many may wait.
     pub max_waiting: u32,
+    /// How often it is tried as a member of a pool.
+    pub check_every: Duration,
 }
 
 /// How an egress goes out.

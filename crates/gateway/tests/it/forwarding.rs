@@ -69,6 +69,7 @@ async fn what_is_for_one_connection_stays_and_nobody_learns_who_asks() {
     assert_eq!(answer.status, 200);
     assert_eq!((answer.field("x-hop"), answer.field("keep-alive"), answer.field("x-kept")), (None, None, Some("yes")));
     assert_eq!(answer.field("proxy-authenticate"), None);
+    assert!(answer.field("date").is_some_and(|date| date.ends_with(" GMT")), "a clock is here: {answer:?}");
     let seen = origin.seen().concat().to_lowercase();
     for gone in ["x-mine", "proxy-", "forwarded", "10.0.0.1", "x-real-ip", "te:", "upgrade", "connection"] {
         assert!(!seen.contains(gone), "{gone}: {seen}");

@@ -93,3 +93,37 @@ async fn a_volume_that_is_used_up_ends_what_is_on_its_way_and_refuses_the_next()
     assert_eq!(answer.status, 429);
     assert!(answer.body.contains("for a day is used up") && answer.field("retry-after").is_some(), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_volume_that_is_used_is_used_after_a_restart() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let path = folder.path().join("usage");
+    // A name that could end the line it stands in.
+    let limit = "volume_per_day = '1 MB'".to_string();
+    let policy = limited(&limit).replace("'a client'", "\"a \\n%20 client 1 2 3 4\"");
+    let policy = format!("[usage]\npath = '{}'\n{policy}", path.display());
+    let first = gateway(&policy).await;
+    assert_eq!(ask(&first, origin.get("/large/700000")).await.body.len(), 700_000);
+    first.stop().await;
+    let second = gateway(&policy).await;
+    let mut client = Client::to(&second).await;
+    client.write(origin.get("/large/900000")).await;
+    assert!(client.answer().await.is_none(), "what was used before counts");
+    assert_eq!(ask(&second, origin.get("/x")).await.status, 429);
+    second.stop().await;
+    // Whoever did not come again is remembered, too, and what is not readable is nobody's.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("nonsense\n\n1 2 3\n{text}x y z 1 2 3\n")).unwrap();
+    gateway(&policy).await.stop().await;
+    let third = gateway(&policy).await;
+    assert_eq!(ask(&third, origin.get("/x")).await.status, 429);
+}
+
+#[tokio::test]
+async fn a_file_for_volumes_that_can_not_be_written_is_said_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("[listen]\naddresses = ['127.0.0.1:0']\n[usage]\npath = '{}/no/usage'\n", folder.path().display());
+    let policy = gatehouse_gateway::policy::Policy::parse(&text, folder.path()).unwrap();
+    let said = gatehouse_gateway::Gateway::start(policy, None).await.unwrap_err().to_string();
+    assert!(said.starts_with("The file for used volumes, ") && said.contains("can't be used"), "{said}");
+}

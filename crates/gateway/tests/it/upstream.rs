@@ -137,6 +137,66 @@ async fn an_egress_that_dies_loses_its_traffic_for_a_moment_only() {
     assert!(answer.body.contains("“one”") || answer.body.contains("“two”"), "{}", answer.body);
 }
 
+/// A place that neither takes nor refuses a connection: its queue is full.
+struct Hole {
+    _listener: socket2::Socket,
+    _full: Vec<std::net::TcpStream>,
+    port: u16,
+}
+
+impl Hole {
+    fn new() -> Self {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let full =
+            (0..4).map_while(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok()).collect();
+        Self { _listener: listener, _full: full, port: address.port() }
+    }
+
+    fn egress(&self, name: &str) -> String {
+        format!("[[egress]]\nname = '{name}'\nkind = 'upstream'\nurl = 'http://127.0.0.1:{}'\n", self.port)
+    }
+}
+
+fn pool(hole: &Hole, squid: &Squid, check_every: &str) -> String {
+    format!(
+        "{NETWORK}{}check_every = '{check_every}'\n{}[[egress_pool]]\nname = 'both'\nmembers = ['hole', 'line']\nstrategy = 'weighted'\n\
+         [[rule]]\nname = 'all'\naction = 'allow'\negress = 'both'\n",
+        hole.egress("hole"),
+        squid.egress("line")
+    )
+}
+
+#[tokio::test]
+async fn a_member_that_swallows_connections_costs_less_than_two_seconds() {
+    let (origin, hole, squid) = (Origin::start().await, Hole::new(), Squid::start().await);
+    // Not tried beforehand: it is the traffic that finds out.
+    let gateway = gateway(&pool(&hole, &squid, "1 h")).await;
+    let begun = std::time::Instant::now();
+    let asked = (0..20).map(|_| ask(&gateway, origin.get("/x")));
+    let mut statuses = Vec::new();
+    for answer in asked {
+        statuses.push(answer.await.status);
+    }
+    assert_eq!(statuses, [200; 20]);
+    // All of them together.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_work_is_known_before_anybody_needs_it() {
+    let (origin, hole, squid) = (Origin::start().await, Hole::new(), Squid::start().await);
+    let gateway = gateway(&pool(&hole, &squid, "2 s")).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    for _ in 0..20 {
+        let begun = std::time::Instant::now();
+        assert_eq!(ask(&gateway, origin.get("/x")).await.status, 200);
+        assert!(begun.elapsed() < Duration::from_millis(1000), "{:?}", begun.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn over_the_limit_of_a_way_the_answer_is_quick_and_says_when_to_come_again() {
     let origin = Origin::start().await;
