@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gatehouse_domain::{Secret, TestTarget};
+use gatehouse_gateway::policy::value::LogFormat;
 use serde::Deserialize;
+
+use crate::gateway::Judge;
 
 /// Gatehouse governs how an organisation reaches the internet.
 #[derive(Debug, Parser)]
@@ -32,8 +35,11 @@ pub enum Command {
         /// The gateway's policy
         #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY")]
         gateway_policy: Option<PathBuf>,
+        /// More of it.
+        #[command(flatten)]
+        gateway: GatewayArgs,
     },
-    /// The proxy server alone, with its policy from a file
+    /// The proxy server alone, with its policy from a file or from the database
     Gateway {
         /// Something else than serving.
         #[command(subcommand)]
@@ -44,6 +50,9 @@ pub enum Command {
         /// Addresses and ports to listen on [default: those of the policy]
         #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
         listen: Vec<String>,
+        /// More of it.
+        #[command(flatten)]
+        gateway: GatewayArgs,
     },
     /// Manage people, tokens and the key; works beside a running server
     Admin {
@@ -53,6 +62,23 @@ pub enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+}
+
+/// A gateway whose policy is in the database.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GatewayArgs {
+    /// Whose policy, where there are several companies
+    #[arg(long = "gateway-company", env = "GATEHOUSE_GATEWAY_COMPANY")]
+    company: Option<String>,
+    /// Folder of the lists and passwords that a policy in the database may name [default: none, it can name no files]
+    #[arg(long = "gateway-files", env = "GATEHOUSE_GATEWAY_FILES")]
+    files: Option<PathBuf>,
+    /// File for the gateway's records, or - for standard output, when the policy is in the database [default: none]
+    #[arg(long = "gateway-log", env = "GATEHOUSE_GATEWAY_LOG")]
+    log: Option<String>,
+    /// json or squid [default: json]
+    #[arg(long = "gateway-log-format", env = "GATEHOUSE_GATEWAY_LOG_FORMAT")]
+    log_format: Option<String>,
 }
 
 /// `gatehouse gateway …`
@@ -173,6 +199,10 @@ struct SettingsFile {
     listen: Option<String>,
     gateway_listen: Option<Vec<String>>,
     gateway_policy: Option<PathBuf>,
+    gateway_company: Option<String>,
+    gateway_files: Option<PathBuf>,
+    gateway_log: Option<String>,
+    gateway_log_format: Option<String>,
     database: Option<String>,
     database_user: Option<String>,
     database_password: Option<String>,
@@ -194,8 +224,16 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the gateway listens; it is off when this is empty.
     pub gateway_listen: Vec<SocketAddr>,
-    /// The gateway's policy.
+    /// The gateway's policy, where it is a file.
     pub gateway_policy: Option<PathBuf>,
+    /// Whose policy, where it is in the database.
+    pub gateway_company: Option<String>,
+    /// The folder of files that a stored policy may name.
+    pub gateway_files: Option<PathBuf>,
+    /// Where the gateway writes its records, where its policy is in the database.
+    pub gateway_log: Option<(String, LogFormat)>,
+    /// The folder of the database, or where it would be: for what a process keeps beside it.
+    pub data: PathBuf,
     /// The database's URL.
     pub database: String,
     /// User of a database server.
@@ -252,21 +290,23 @@ impl Settings {
         // An empty variable in a unit or compose file means "not set".
         let pick = |flag: &Option<String>, file: &Option<String>| flag.clone().filter(|v| !v.is_empty()).or_else(|| file.clone());
 
-        let (listen, gateway_listen, gateway_policy) = match command {
-            Command::Serve { listen, gateway_listen, gateway_policy } => {
-                (listen.clone(), gateway_listen.clone(), gateway_policy.clone())
+        let (listen, gateway_listen, gateway_policy, gateway) = match command {
+            Command::Serve { listen, gateway_listen, gateway_policy, gateway } => {
+                (listen.clone(), gateway_listen.clone(), gateway_policy.clone(), gateway.clone())
             }
-            _ => (None, Vec::new(), None),
+            Command::Gateway { command: _, policy, listen, gateway } => (None, listen.clone(), policy.clone(), gateway.clone()),
+            _ => (None, Vec::new(), None, GatewayArgs::default()),
         };
         let gateway_listen: Vec<String> = gateway_listen.into_iter().filter(|text| !text.is_empty()).collect();
         let gateway_listen = if gateway_listen.is_empty() { file.gateway_listen.unwrap_or_default() } else { gateway_listen };
         let gateway_listen = addresses("GATEWAY_LISTEN", &gateway_listen)?;
-        let gateway_policy = gateway_policy.filter(|path| !path.as_os_str().is_empty()).or(file.gateway_policy);
-        if !gateway_listen.is_empty() && gateway_policy.is_none() {
-            return Err(
-                "GATEWAY_POLICY: the gateway needs a policy; docs/operator/gateway-policy.md says what stands in one".into()
-            );
-        }
+        let path = |flag: Option<PathBuf>, file: Option<PathBuf>| flag.filter(|path| !path.as_os_str().is_empty()).or(file);
+        let gateway_policy = path(gateway_policy, file.gateway_policy);
+        let log_format = match pick(&gateway.log_format, &file.gateway_log_format).as_deref() {
+            None | Some("json") => LogFormat::Json,
+            Some("squid") => LogFormat::Squid,
+            Some(other) => return Err(format!("GATEWAY_LOG_FORMAT: '{other}' is neither json nor squid")),
+        };
         let listen = pick(&listen, &file.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
         let listen = listen
             .parse()
@@ -302,6 +342,10 @@ impl Settings {
             listen,
             gateway_listen,
             gateway_policy,
+            gateway_company: pick(&gateway.company, &file.gateway_company),
+            gateway_files: path(gateway.files, file.gateway_files),
+            gateway_log: pick(&gateway.log, &file.gateway_log).map(|path| (path, log_format)),
+            data: beside_database.clone(),
             database,
             database_user: pick(&args.database_user, &file.database_user),
             database_password: pick(&args.database_password, &file.database_password).map(Secret::new),
@@ -319,6 +363,12 @@ impl Settings {
             log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
             log_json,
         })
+    }
+
+    /// How policies that are in the database are judged here.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        Judge { files: self.gateway_files.clone(), log: self.gateway_log.clone(), public_only: self.cloud }
     }
 
     /// Where the commands reach a running server that owns the embedded database; `None` where several processes can open it.

@@ -1,5 +1,7 @@
 //! `gatehouse gateway`, and the gateway inside `gatehouse serve`.
 
+mod judge;
+
 use std::{
     io::BufRead as _,
     net::SocketAddr,
@@ -11,12 +13,14 @@ use std::{
 use gatehouse_gateway::{
     Gateway,
     names::Host,
-    policy::{Policy, Question, Scheme, value::PasswordText},
+    policy::{Explanation, Policy, Question, Scheme, value::PasswordText},
 };
 use tokio::signal::unix::SignalKind;
 
+pub use judge::Judge;
+
 use crate::{
-    config::{GatewayCommand, addresses},
+    config::{GatewayCommand, Settings},
     serve::end_signal,
 };
 
@@ -33,11 +37,11 @@ pub struct Running {
 ///
 /// # Errors
 /// In words for the operator.
-pub async fn run(policy: Option<PathBuf>, listen: &[String]) -> Result<(), String> {
-    let policy =
-        policy.ok_or("say where the policy is: --policy FILE. docs/operator/gateway-policy.md says what stands in one")?;
-    let listen = addresses("--listen", listen)?;
-    let running = start(&policy, listen).await?;
+pub async fn run(settings: Settings) -> Result<(), String> {
+    let policy = settings
+        .gateway_policy
+        .ok_or("say where the policy is: --policy FILE. docs/operator/gateway-policy.md says what stands in one")?;
+    let running = start(&policy, settings.gateway_listen).await?;
     running.until(end_signal()).await;
     Ok(())
 }
@@ -153,17 +157,26 @@ pub fn offline(command: &GatewayCommand) -> ExitCode {
 }
 
 fn explain(file: &Path, url: &str, client: std::net::IpAddr, person: Option<&str>) -> Result<String, String> {
-    let policy = load(file)?;
+    explained(&load(file)?, url, client, person, |explanation| explanation.to_string()).map_err(|(_, why)| why)
+}
+
+/// Asks a policy about a URL.
+///
+/// # Errors
+/// What of the question is wrong (`url` or `person`), and why.
+fn explained<T>(
+    policy: &Policy, url: &str, client: std::net::IpAddr, person: Option<&str>, tell: impl FnOnce(&Explanation<'_>) -> T,
+) -> Result<T, (&'static str, String)> {
     let (scheme, rest, port, method) = match url.split_once("://") {
         Some(("http", rest)) => (Scheme::Http, rest, 80, "GET"),
         Some(("https", rest)) => (Scheme::Connect, rest, 443, "CONNECT"),
-        _ => return Err(format!("'{url}' is not a URL: use http://host/path, or https://host for a tunnel")),
+        _ => return Err(("url", format!("'{url}' is not a URL: use http://host/path, or https://host for a tunnel"))),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (host, port) = Host::parse_authority(authority, Some(port)).map_err(|why| format!("'{authority}': {why}"))?;
+    let (host, port) = Host::parse_authority(authority, Some(port)).map_err(|why| ("url", format!("'{authority}': {why}")))?;
     let mut who = policy.identify(client);
     if let Some(name) = person {
-        let person = policy.person(name).ok_or_else(|| format!("the policy has no person '{name}'"))?;
+        let person = policy.person(name).ok_or_else(|| ("person", format!("the policy has no person '{name}'")))?;
         who.groups = person.groups.union(&who.groups);
         who.person = Some(person.name.clone());
     }
@@ -177,7 +190,7 @@ fn explain(file: &Path, url: &str, client: std::net::IpAddr, person: Option<&str
         method,
         at: SystemTime::now(),
     };
-    Ok(policy.explain(&question).to_string())
+    Ok(tell(&policy.explain(&question)))
 }
 
 fn hash() -> Result<String, String> {

@@ -33,6 +33,11 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         Some(policy) if !settings.gateway_listen.is_empty() => {
             Some(gateway::start(policy, settings.gateway_listen.clone()).await?)
         }
+        None if !settings.gateway_listen.is_empty() => {
+            return Err(
+                "GATEWAY_POLICY: the gateway needs a policy; docs/operator/gateway-policy.md says what stands in one".into()
+            );
+        }
         _ => None,
     };
     let url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));

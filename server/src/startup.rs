@@ -90,7 +90,8 @@ pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
         tester: Arc::new(Tester::with_policy(policy)),
         door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
     };
-    let platform = Platform::new(store, network, gatehouse_engines::catalogue(), keys.clone(), config);
+    let platform =
+        Platform::new(store, network, gatehouse_engines::catalogue(), Arc::new(settings.judge()), keys.clone(), config);
     if keys.is_rotating() {
         let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
         tracing::info!(count, "finished a key rotation that was cut off");

@@ -2,6 +2,7 @@
 
 mod analyses;
 mod checks;
+mod gateway;
 mod integrations;
 mod proxies;
 mod sessions;
@@ -82,6 +83,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(traffic::export))
         .routes(routes!(checks::get, checks::put))
         .routes(routes!(checks::changes))
+        .routes(routes!(gateway::get, gateway::replace))
+        .routes(routes!(gateway::check))
+        .routes(routes!(gateway::explain))
 }
 
 /// The API below `/api/v1`.

@@ -11,4 +11,5 @@ mod integrations;
 mod parts;
 mod proxies;
 mod secrets;
+mod stored_policy;
 mod survival;
