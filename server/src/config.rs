@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gatehouse_domain::{Secret, TestTarget};
 use gatehouse_gateway::policy::value::LogFormat;
+use gatehouse_store::StoreConfig;
 use serde::Deserialize;
 
 use crate::gateway::Judge;
@@ -363,6 +364,16 @@ impl Settings {
             log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
             log_json,
         })
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> StoreConfig {
+        StoreConfig {
+            database: self.database.clone(),
+            user: self.database_user.clone(),
+            password: self.database_password.clone(),
+        }
     }
 
     /// How policies that are in the database are judged here.

@@ -1,12 +1,14 @@
 //! `gatehouse gateway`, and the gateway inside `gatehouse serve`.
 
 mod judge;
+mod kept;
+mod stored;
 
 use std::{
     io::BufRead as _,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -15,9 +17,11 @@ use gatehouse_gateway::{
     names::Host,
     policy::{Explanation, Policy, Question, Scheme, value::PasswordText},
 };
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind};
 
 pub use judge::Judge;
+pub use stored::Database;
+use stored::Follower;
 
 use crate::{
     config::{GatewayCommand, Settings},
@@ -29,50 +33,80 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A gateway and where its policy comes from.
 pub struct Running {
-    gateway: Gateway,
-    policy: PathBuf,
+    gateway: Arc<Gateway>,
+    policy: Source,
 }
 
-/// `gatehouse gateway --policy FILE`: serves until told to end.
+enum Source {
+    File(PathBuf),
+    Database(Box<Follower>),
+}
+
+/// `gatehouse gateway`: serves until told to end.
 ///
 /// # Errors
 /// In words for the operator.
 pub async fn run(settings: Settings) -> Result<(), String> {
-    let policy = settings
-        .gateway_policy
-        .ok_or("say where the policy is: --policy FILE. docs/operator/gateway-policy.md says what stands in one")?;
-    let running = start(&policy, settings.gateway_listen).await?;
+    let running = if settings.gateway_policy.is_some() {
+        start(&settings, None).await?
+    } else if settings.database.starts_with("ws://") || settings.database.starts_with("wss://") {
+        start(&settings, Some(Database::Remote(settings.store()))).await?
+    } else {
+        return Err(format!(
+            "say where the policy is: --policy FILE, or DATABASE=ws://HOST:PORT for the policy of a database server. The database {} has \
+             one owner: its gateway is the one inside 'gatehouse serve' (GATEWAY_LISTEN). docs/operator/gateway.md says more",
+            settings.database
+        ));
+    };
     running.until(end_signal()).await;
     Ok(())
 }
 
-/// Starts a gateway; without addresses it listens where the policy says.
+/// Starts a gateway; without addresses in the settings it listens where the policy says. Its policy is a file where the settings name
+/// one, else it is in the database.
 ///
 /// # Errors
 /// In words for the operator.
-pub async fn start(policy: &Path, listen: Vec<SocketAddr>) -> Result<Running, String> {
-    let loaded = load(policy)?;
-    for line in loaded.summary().to_string().lines() {
-        tracing::info!("policy: {line}");
-    }
-    for line in not_yet(&loaded) {
-        tracing::warn!("policy: {line}");
-    }
-    let listen = Some(listen).filter(|listen| !listen.is_empty());
-    let gateway = Gateway::start(loaded, listen).await.map_err(|error| error.to_string())?;
+pub async fn start(settings: &Settings, database: Option<Database>) -> Result<Running, String> {
+    let (first, policy) = match (&settings.gateway_policy, database) {
+        (Some(file), _) => {
+            let loaded = load(file)?;
+            for line in loaded.summary().to_string().lines() {
+                tracing::info!("policy: {line}");
+            }
+            for line in not_yet(&loaded) {
+                tracing::warn!("policy: {line}");
+            }
+            (loaded, Source::File(file.clone()))
+        }
+        (None, Some(database)) => {
+            let mut follower = Follower::new(settings, database)?;
+            (follower.first().await?, Source::Database(Box::new(follower)))
+        }
+        (None, None) => return Err("say where the gateway's policy is: GATEWAY_POLICY".into()),
+    };
+    let listen = Some(settings.gateway_listen.clone()).filter(|listen| !listen.is_empty());
+    let gateway = Gateway::start(first, listen).await.map_err(|error| error.to_string())?;
     for address in gateway.addresses() {
         println!("The gateway is ready: {address}");
     }
-    Ok(Running { gateway, policy: policy.to_path_buf() })
+    Ok(Running { gateway: Arc::new(gateway), policy })
 }
 
 impl Running {
     /// Serves until `end`, following changes of the policy; then lets what is on its way come to its end.
     pub async fn until(self, end: impl Future<Output = ()>) {
         let Self { gateway, policy } = self;
+        let follow = async {
+            let Ok(hangup) = tokio::signal::unix::signal(SignalKind::hangup()) else { return std::future::pending().await };
+            match policy {
+                Source::File(path) => follow(&gateway, &path, hangup).await,
+                Source::Database(mut follower) => follower.follow(&gateway, hangup).await,
+            }
+        };
         tokio::select! {
             () = end => {}
-            () = follow(&gateway, &policy) => {}
+            () = follow => {}
         }
         tracing::info!("the gateway is ending: no new connections are taken");
         let cut = gateway.stop().await;
@@ -84,13 +118,12 @@ impl Running {
 
 /// Puts the policy in force again whenever its file has changed, or SIGHUP asks for it. One that is wrong is said, and the last good
 /// one stays.
-async fn follow(gateway: &Gateway, path: &Path) {
+async fn follow(gateway: &Gateway, path: &Path, mut hangup: Signal) {
     let changed = |path: &Path| -> Option<(SystemTime, u64)> {
         let about = std::fs::metadata(path).ok()?;
         Some((about.modified().ok()?, about.len()))
     };
     let mut seen = changed(path);
-    let Ok(mut hangup) = tokio::signal::unix::signal(SignalKind::hangup()) else { return std::future::pending().await };
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,

@@ -270,7 +270,7 @@ impl Gateway {
     }
 
     /// Takes no more connections, gives what is on its way so long, and cuts what is left then. Answers how many were cut.
-    pub async fn stop(self) -> usize {
+    pub async fn stop(&self) -> usize {
         let limit = self.shared.snapshot.load().policy.settings().timeouts.drain;
         self.shared.is_draining.store(true, Ordering::Relaxed);
         self.shared.stop.send_replace(Stop::Draining);

@@ -6,6 +6,7 @@ mod checks;
 
 mod cli;
 mod gateway;
+mod gateway_database;
 mod harness;
 mod integrations;
 mod parts;
