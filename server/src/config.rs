@@ -80,6 +80,9 @@ pub struct GatewayArgs {
     /// json or squid [default: json]
     #[arg(long = "gateway-log-format", env = "GATEHOUSE_GATEWAY_LOG_FORMAT")]
     log_format: Option<String>,
+    /// How many of the gateway's requests a second are stored in the database's traffic; as many again of those that fail [default: 20]
+    #[arg(long = "gateway-traffic", env = "GATEHOUSE_GATEWAY_TRAFFIC")]
+    traffic: Option<String>,
 }
 
 /// `gatehouse gateway …`
@@ -204,6 +207,7 @@ struct SettingsFile {
     gateway_files: Option<PathBuf>,
     gateway_log: Option<String>,
     gateway_log_format: Option<String>,
+    gateway_traffic: Option<u32>,
     database: Option<String>,
     database_user: Option<String>,
     database_password: Option<String>,
@@ -233,6 +237,8 @@ pub struct Settings {
     pub gateway_files: Option<PathBuf>,
     /// Where the gateway writes its records, where its policy is in the database.
     pub gateway_log: Option<(String, LogFormat)>,
+    /// How many of the gateway's records a second go into the database.
+    pub gateway_traffic: u32,
     /// The folder of the database, or where it would be: for what a process keeps beside it.
     pub data: PathBuf,
     /// The database's URL.
@@ -263,6 +269,9 @@ pub struct Settings {
 
 /// Answers over HTTPS with the caller's address in its text, without asking who calls.
 const DEFAULT_TEST_TARGET: &str = "https://www.cloudflare.com/cdn-cgi/trace";
+
+/// How many of the gateway's records a second go into the database. A company keeps 200,000 of all its traffic.
+const TRAFFIC: u32 = 20;
 
 /// Reads addresses with ports.
 ///
@@ -308,6 +317,10 @@ impl Settings {
             Some("squid") => LogFormat::Squid,
             Some(other) => return Err(format!("GATEWAY_LOG_FORMAT: '{other}' is neither json nor squid")),
         };
+        let gateway_traffic = match gateway.traffic.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => text.parse().map_err(|_| format!("GATEWAY_TRAFFIC: '{text}' is not a number of records a second"))?,
+            None => file.gateway_traffic.unwrap_or(TRAFFIC),
+        };
         let listen = pick(&listen, &file.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
         let listen = listen
             .parse()
@@ -346,6 +359,7 @@ impl Settings {
             gateway_company: pick(&gateway.company, &file.gateway_company),
             gateway_files: path(gateway.files, file.gateway_files),
             gateway_log: pick(&gateway.log, &file.gateway_log).map(|path| (path, log_format)),
+            gateway_traffic,
             data: beside_database.clone(),
             database,
             database_user: pick(&args.database_user, &file.database_user),

@@ -3,6 +3,7 @@
 mod judge;
 mod kept;
 mod stored;
+mod traffic;
 
 use std::{
     io::BufRead as _,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use gatehouse_gateway::{
-    Gateway,
+    Gateway, Sink,
     names::Host,
     policy::{Explanation, Policy, Question, Scheme, value::PasswordText},
 };
@@ -22,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind};
 pub use judge::Judge;
 pub use stored::Database;
 use stored::Follower;
+use traffic::TrafficSink;
 
 use crate::{
     config::{GatewayCommand, Settings},
@@ -35,6 +37,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Running {
     gateway: Arc<Gateway>,
     policy: Source,
+    traffic: Option<Arc<TrafficSink>>,
 }
 
 enum Source {
@@ -68,8 +71,10 @@ pub async fn run(settings: Settings) -> Result<(), String> {
 /// # Errors
 /// In words for the operator.
 pub async fn start(settings: &Settings, database: Option<Database>) -> Result<Running, String> {
-    let (first, policy) = match (&settings.gateway_policy, database) {
-        (Some(file), _) => {
+    // A gateway alone with its policy in a file has no database.
+    let traffic = database.is_some().then(|| Arc::new(TrafficSink::new(settings.gateway_traffic)));
+    let (first, policy) = match (&settings.gateway_policy, database, &traffic) {
+        (Some(file), database, traffic) => {
             let loaded = load(file)?;
             for line in loaded.summary().to_string().lines() {
                 tracing::info!("policy: {line}");
@@ -77,30 +82,37 @@ pub async fn start(settings: &Settings, database: Option<Database>) -> Result<Ru
             for line in not_yet(&loaded) {
                 tracing::warn!("policy: {line}");
             }
+            if let (Some(Database::Open(store)), Some(traffic)) = (database, traffic) {
+                stored::record_traffic(settings, store, traffic.clone())?;
+            }
             (loaded, Source::File(file.clone()))
         }
-        (None, Some(database)) => {
-            let mut follower = Follower::new(settings, database)?;
+        (None, Some(database), Some(traffic)) => {
+            let mut follower = Follower::new(settings, database, traffic.clone())?;
             (follower.first().await?, Source::Database(Box::new(follower)))
         }
-        (None, None) => return Err("say where the gateway's policy is: GATEWAY_POLICY".into()),
+        (None, ..) => return Err("say where the gateway's policy is: GATEWAY_POLICY".into()),
     };
     let listen = Some(settings.gateway_listen.clone()).filter(|listen| !listen.is_empty());
-    let gateway = Gateway::start(first, listen).await.map_err(|error| error.to_string())?;
+    if let Some(traffic) = &traffic {
+        traffic.know(&first);
+    }
+    let sink = traffic.clone().map(|traffic| traffic as Arc<dyn Sink>);
+    let gateway = Gateway::start_with(first, listen, sink).await.map_err(|error| error.to_string())?;
     for address in gateway.addresses() {
         println!("The gateway is ready: {address}");
     }
-    Ok(Running { gateway: Arc::new(gateway), policy })
+    Ok(Running { gateway: Arc::new(gateway), policy, traffic })
 }
 
 impl Running {
     /// Serves until `end`, following changes of the policy; then lets what is on its way come to its end.
     pub async fn until(self, end: impl Future<Output = ()>) {
-        let Self { gateway, policy } = self;
+        let Self { gateway, policy, traffic } = self;
         let follow = async {
             let Ok(hangup) = tokio::signal::unix::signal(SignalKind::hangup()) else { return std::future::pending().await };
             match policy {
-                Source::File(path) => follow(&gateway, &path, hangup).await,
+                Source::File(path) => follow(&gateway, traffic.as_deref(), &path, hangup).await,
                 Source::Database(mut follower) => follower.follow(&gateway, hangup).await,
             }
         };
@@ -113,12 +125,15 @@ impl Running {
         if cut > 0 {
             tracing::warn!("{cut} connections of the gateway took too long and were cut off");
         }
+        if let Some(traffic) = traffic {
+            traffic.settle().await;
+        }
     }
 }
 
 /// Puts the policy in force again whenever its file has changed, or SIGHUP asks for it. One that is wrong is said, and the last good
 /// one stays.
-async fn follow(gateway: &Gateway, path: &Path, mut hangup: Signal) {
+async fn follow(gateway: &Gateway, traffic: Option<&TrafficSink>, path: &Path, mut hangup: Signal) {
     let changed = |path: &Path| -> Option<(SystemTime, u64)> {
         let about = std::fs::metadata(path).ok()?;
         Some((about.modified().ok()?, about.len()))
@@ -139,6 +154,9 @@ async fn follow(gateway: &Gateway, path: &Path, mut hangup: Signal) {
         match tokio::task::spawn_blocking(move || load(&file)).await {
             Ok(Ok(policy)) => {
                 tracing::info!("the policy is in force: {}", policy.summary().to_string().lines().next().unwrap_or_default());
+                if let Some(traffic) = traffic {
+                    traffic.know(&policy);
+                }
                 gateway.swap(policy);
             }
             Ok(Err(why)) => tracing::error!("the policy stays as it was: {why}"),

@@ -33,6 +33,7 @@ use crate::{
     },
     resolve::Resolver,
     session,
+    sink::Sink,
 };
 
 /// How many connections may wait to be taken.
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
     own: Vec<SocketAddr>,
     /// Told apart from another gateway of the same name by what comes behind it.
@@ -204,6 +206,16 @@ impl Gateway {
     /// # Errors
     /// It can't listen, log or resolve.
     pub async fn start(policy: Policy, listen: Option<Vec<SocketAddr>>) -> Result<Self, StartError> {
+        Self::start_with(policy, listen, None).await
+    }
+
+    /// As [`Gateway::start`], with somebody else who takes a record of each transaction.
+    ///
+    /// # Errors
+    /// It can't listen, log or resolve.
+    pub async fn start_with(
+        policy: Policy, listen: Option<Vec<SocketAddr>>, sink: Option<Arc<dyn Sink>>,
+    ) -> Result<Self, StartError> {
         let settings = policy.settings();
         let resolver = Resolver::system(settings.timeouts.connect).map_err(|error| StartError::Resolver(error.to_string()))?;
         let log = match &settings.log.path {
@@ -230,6 +242,7 @@ impl Gateway {
             pool: Pool::default(),
             limits: Limits::default(),
             log,
+            sink,
             metrics: Metrics::default(),
             own: addresses.clone(),
             stop: watch::Sender::new(Stop::Running),

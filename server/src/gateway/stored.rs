@@ -21,6 +21,7 @@ use tokio::{signal::unix::Signal, sync::mpsc, time::timeout};
 use super::{
     judge::{Judge, person},
     kept::{Kept, Place},
+    traffic::TrafficSink,
 };
 use crate::config::Settings;
 
@@ -71,6 +72,8 @@ pub struct Follower {
     /// As it was set.
     wanted: Option<CompanyName>,
     judge: Arc<Judge>,
+    /// Told whose traffic it is, and which policy is in force.
+    traffic: Arc<TrafficSink>,
     place: Place,
     kept: Option<Kept>,
     company: Option<(CompanyId, CompanyName)>,
@@ -89,15 +92,14 @@ enum Found {
 impl Follower {
     /// # Errors
     /// A setting that is wrong.
-    pub fn new(settings: &Settings, database: Database) -> Result<Self, String> {
-        let wanted = settings.gateway_company.as_deref().map(CompanyName::parse).transpose();
-        let wanted = wanted.map_err(|why| format!("GATEWAY_COMPANY: {why}"))?;
+    pub fn new(settings: &Settings, database: Database, traffic: Arc<TrafficSink>) -> Result<Self, String> {
+        let wanted = wanted(settings)?;
         let place = Place::in_folder(&settings.data, wanted.as_ref());
         let kept = place.read().unwrap_or_else(|error| {
             tracing::error!(%error, "the policy that was kept in {} can't be read", place.path().display());
             None
         });
-        Ok(Self { database, wanted, judge: Arc::new(settings.judge()), place, kept, company: None, seen: None })
+        Ok(Self { database, wanted, judge: Arc::new(settings.judge()), traffic, place, kept, company: None, seen: None })
     }
 
     /// What the gateway begins with: the database's policy, else the one on the disk, else one that refuses everything.
@@ -154,6 +156,7 @@ impl Follower {
                         tracing::info!("the gateway follows its database again");
                     }
                     if let Found::Policy(policy, kept) = found {
+                        self.traffic.know(&policy);
                         gateway.swap(*policy);
                         self.keep(kept).await;
                     }
@@ -287,22 +290,55 @@ impl Follower {
     /// Whose policy it is; `None` while there is no company yet.
     async fn company(&mut self, store: &Store) -> Result<Option<(CompanyId, CompanyName)>, LookError> {
         if self.company.is_none() {
-            let all = store.companies().await?;
-            let names = || all.iter().map(|(_, name)| format!("'{name}'")).collect::<Vec<_>>().join(", ");
             let kept = self.kept.as_ref().and_then(Kept::company);
-            self.company = match &self.wanted {
-                _ if all.is_empty() => None,
-                Some(wanted) => Some(
-                    all.iter()
-                        .find(|(_, name)| name.key() == wanted.key())
-                        .cloned()
-                        .ok_or_else(|| NoCompany::NotThere(wanted.clone(), names()))?,
-                ),
-                None if all.len() == 1 => all.first().cloned(),
-                // The only one there was when the gateway began to follow it.
-                None => Some(all.iter().find(|(id, _)| kept == Some(*id)).cloned().ok_or_else(|| NoCompany::Several(names()))?),
-            };
+            self.company = company(store, self.wanted.as_ref(), kept).await?;
+            if let Some((company, _)) = &self.company {
+                self.traffic.begin(Arc::new(store.clone()), *company);
+            }
         }
         Ok(self.company.clone())
     }
+}
+
+/// Whose gateway it is: the company that was named, else the only one there is, or was when the gateway began. `None` while there is none.
+async fn company(
+    store: &Store, wanted: Option<&CompanyName>, kept: Option<CompanyId>,
+) -> Result<Option<(CompanyId, CompanyName)>, LookError> {
+    let all = store.companies().await?;
+    let names = || all.iter().map(|(_, name)| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    Ok(match wanted {
+        _ if all.is_empty() => None,
+        Some(wanted) => {
+            let named = all.iter().find(|(_, name)| name.key() == wanted.key()).cloned();
+            Some(named.ok_or_else(|| NoCompany::NotThere(wanted.clone(), names()))?)
+        }
+        None if all.len() == 1 => all.first().cloned(),
+        None => {
+            let followed = all.iter().find(|(id, _)| kept == Some(*id)).cloned();
+            Some(followed.ok_or_else(|| NoCompany::Several(names()))?)
+        }
+    })
+}
+
+/// Sends the traffic of a gateway whose policy is a file to the company whose it is, as soon as there is one.
+///
+/// # Errors
+/// A setting that is wrong.
+pub fn record_traffic(settings: &Settings, store: Store, traffic: Arc<TrafficSink>) -> Result<(), String> {
+    let wanted = wanted(settings)?;
+    tokio::spawn(async move {
+        loop {
+            match company(&store, wanted.as_ref(), None).await {
+                Ok(Some((company, _))) => return traffic.begin(Arc::new(store), company),
+                Ok(None) | Err(LookError::Store(_)) => tokio::time::sleep(LOOK).await,
+                Err(error) => return tracing::warn!("traffic of the gateway is not recorded: {error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn wanted(settings: &Settings) -> Result<Option<CompanyName>, String> {
+    let wanted = settings.gateway_company.as_deref().map(CompanyName::parse).transpose();
+    wanted.map_err(|why| format!("GATEWAY_COMPANY: {why}"))
 }

@@ -459,3 +459,51 @@ fn a_gateway_that_does_not_know_whose_policy_it_goes_by_says_so() {
     let _ = child.wait();
     assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("Acme says no"), "{refused}");
 }
+
+/// The traffic that this search finds, when there is as much as expected.
+#[track_caller]
+fn traffic(server: &Server, filter: &str, expected: usize) -> Vec<serde_json::Value> {
+    let begun = Instant::now();
+    loop {
+        let page = server.get(&format!("/api/v1/traffic?{filter}")).expect(200);
+        let items = page["items"].as_array().expect("items").clone();
+        if items.len() == expected {
+            return items;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{} and not {expected}: {page}", items.len());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_went_through_the_gateway_stands_in_the_traffic() {
+    let (good, other) = (origin(), origin());
+    let server = Start::new().env("GATEHOUSE_GATEWAY_LISTEN", "127.0.0.1:0").start();
+    let proxy = built_in(&server);
+    put(&server, &policy(&[&other]));
+    becomes(&proxy, &good, 200, Duration::from_secs(1));
+    assert_eq!(status(&proxy, &format!("{good}secret?token=x")), 200);
+    assert_eq!(status(&proxy, &other), 403);
+    let host = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').to_string();
+    let denied = traffic(&server, &format!("host={}", host(&other)), 1);
+    assert_eq!(denied[0]["cause"], "proxy_denied");
+    assert!(denied[0]["route"].is_null() && denied[0]["status"].is_null(), "{}", denied[0]);
+    let passed = server.get(&format!("/api/v1/traffic?q=gateway&cause=none&host={}", host(&good))).expect(200);
+    let first = &passed["items"][0];
+    assert_eq!(first["consumer"], json!({"kind": "gateway", "id": "client:127.0.0.1", "name": "127.0.0.1"}));
+    assert_eq!((first["method"].as_str(), first["status"].as_u64()), (Some("GET"), Some(200)), "{first}");
+    assert_eq!(first["route"], json!({"via": "direct", "reason": "gateway"}));
+    assert!(first["bytes_in"].as_u64() > Some(0) && !passed.to_string().contains("secret"), "{passed}");
+    assert!(!server.get("/api/v1/traffic?consumer=client:127.0.0.1").expect(200)["items"].as_array().expect("items").is_empty());
+    // The console's page shows them.
+    let page = server.get("/incident-responder/traffic?q=gateway");
+    assert!(page.status == 200 && page.text.contains("127.0.0.1") && page.text.contains("Gateway"), "{}", page.status);
+    // What was recorded last is not lost when the server ends.
+    let mut server = server;
+    for _ in 0..3 {
+        assert_eq!(status(&proxy, &other), 403);
+    }
+    server.stop();
+    server.kill_and_restart();
+    traffic(&server, &format!("host={}", host(&other)), 4);
+}
