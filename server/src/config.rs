@@ -1,6 +1,9 @@
 //! Settings: a flag, else `GATEHOUSE_<NAME>`, else `gatehouse.toml` in the working folder, else the default.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gatehouse_domain::{Secret, TestTarget};
@@ -51,6 +54,9 @@ pub enum Command {
         /// Addresses and ports to listen on [default: those of the policy]
         #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
         listen: Vec<String>,
+        /// Address and port of /metrics and /healthz, like 9128 (on 127.0.0.1) or 10.0.0.5:9128 [default: none]
+        #[arg(long, env = "GATEHOUSE_GATEWAY_METRICS")]
+        metrics: Option<String>,
         /// More of it.
         #[command(flatten)]
         gateway: GatewayArgs,
@@ -208,6 +214,7 @@ struct SettingsFile {
     gateway_log: Option<String>,
     gateway_log_format: Option<String>,
     gateway_traffic: Option<u32>,
+    gateway_metrics: Option<String>,
     database: Option<String>,
     database_user: Option<String>,
     database_password: Option<String>,
@@ -239,6 +246,8 @@ pub struct Settings {
     pub gateway_log: Option<(String, LogFormat)>,
     /// How many of the gateway's records a second go into the database.
     pub gateway_traffic: u32,
+    /// Where a gateway that runs alone tells what it counts.
+    pub gateway_metrics: Option<SocketAddr>,
     /// The folder of the database, or where it would be: for what a process keeps beside it.
     pub data: PathBuf,
     /// The database's URL.
@@ -304,8 +313,17 @@ impl Settings {
             Command::Serve { listen, gateway_listen, gateway_policy, gateway } => {
                 (listen.clone(), gateway_listen.clone(), gateway_policy.clone(), gateway.clone())
             }
-            Command::Gateway { command: _, policy, listen, gateway } => (None, listen.clone(), policy.clone(), gateway.clone()),
+            Command::Gateway { policy, listen, gateway, .. } => (None, listen.clone(), policy.clone(), gateway.clone()),
             _ => (None, Vec::new(), None, GatewayArgs::default()),
+        };
+        let metrics = if let Command::Gateway { metrics, .. } = command { metrics } else { &None };
+        let gateway_metrics = match pick(metrics, &file.gateway_metrics).filter(|text| !text.is_empty()) {
+            None => None,
+            // What it tells is for this machine, unless somebody says otherwise.
+            Some(text) => match text.parse::<u16>() {
+                Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+                Err(_) => addresses("GATEWAY_METRICS", &[text])?.first().copied(),
+            },
         };
         let gateway_listen: Vec<String> = gateway_listen.into_iter().filter(|text| !text.is_empty()).collect();
         let gateway_listen = if gateway_listen.is_empty() { file.gateway_listen.unwrap_or_default() } else { gateway_listen };
@@ -360,6 +378,7 @@ impl Settings {
             gateway_files: path(gateway.files, file.gateway_files),
             gateway_log: pick(&gateway.log, &file.gateway_log).map(|path| (path, log_format)),
             gateway_traffic,
+            gateway_metrics,
             data: beside_database.clone(),
             database,
             database_user: pick(&args.database_user, &file.database_user),

@@ -9,7 +9,7 @@ use std::{
     io::BufRead as _,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -27,6 +27,7 @@ use traffic::TrafficSink;
 
 use crate::{
     config::{GatewayCommand, Settings},
+    metrics,
     serve::end_signal,
 };
 
@@ -61,6 +62,12 @@ pub async fn run(settings: Settings) -> Result<(), String> {
             settings.database
         ));
     };
+    if let Some(address) = settings.gateway_metrics {
+        let problem = |error| format!("GATEWAY_METRICS: can't listen on {address}: {error}");
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(problem)?;
+        println!("Metrics are ready: http://{}/metrics", listener.local_addr().map_err(problem)?);
+        tokio::spawn(metrics::serve_gateway(listener, running.meter()));
+    }
     running.until(end_signal()).await;
     Ok(())
 }
@@ -105,7 +112,30 @@ pub async fn start(settings: &Settings, database: Option<Database>) -> Result<Ru
     Ok(Running { gateway: Arc::new(gateway), policy, traffic })
 }
 
+/// Tells what a gateway counts. It does not keep it from ending.
+#[derive(Clone)]
+pub struct Meter {
+    gateway: Weak<Gateway>,
+    traffic: Option<Arc<TrafficSink>>,
+}
+
+impl Meter {
+    /// In Prometheus' text form; empty when the gateway has ended.
+    pub fn text(&self) -> String {
+        let mut text = self.gateway.upgrade().map(|gateway| gateway.metrics()).unwrap_or_default();
+        if let Some(traffic) = &self.traffic {
+            text.push_str(&traffic.metrics());
+        }
+        text
+    }
+}
+
 impl Running {
+    /// What it counts.
+    pub fn meter(&self) -> Meter {
+        Meter { gateway: Arc::downgrade(&self.gateway), traffic: self.traffic.clone() }
+    }
+
     /// Serves until `end`, following changes of the policy; then lets what is on its way come to its end.
     pub async fn until(self, end: impl Future<Output = ()>) {
         let Self { gateway, policy, traffic } = self;

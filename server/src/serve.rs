@@ -49,7 +49,8 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     });
     // What leptos spawns while it renders runs on this runtime. Only a second call fails.
     let _ = any_spawner::Executor::init_tokio();
-    let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url };
+    let meter = gateway.as_ref().map(gateway::Running::meter);
+    let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url, gateway: meter };
     if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
         tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
     }

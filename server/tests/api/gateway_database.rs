@@ -507,3 +507,77 @@ fn what_went_through_the_gateway_stands_in_the_traffic() {
     server.kill_and_restart();
     traffic(&server, &format!("host={}", host(&other)), 4);
 }
+
+/// The value of a counter.
+#[track_caller]
+fn counted(metrics: &str, name: &str) -> u64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+#[test]
+fn of_a_flood_some_requests_are_stored_the_rest_is_counted_and_all_are_answered() {
+    let good = origin();
+    let server = Start::new().env("GATEHOUSE_GATEWAY_LISTEN", "127.0.0.1:0").env("GATEHOUSE_GATEWAY_TRAFFIC", "5").start();
+    let proxy = built_in(&server);
+    put(&server, &policy(&[]));
+    becomes(&proxy, &good, 200, Duration::from_secs(1));
+    let begun = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(status(&proxy, &good), 200);
+    }
+    let seconds = begun.elapsed().as_secs() + 2;
+    let outcome = |of: &str| format!("gatehouse_gateway_traffic_records_total{{outcome=\"{of}\"}}");
+    let begun = Instant::now();
+    let (stored, dropped) = loop {
+        let metrics = server.get("/metrics").text;
+        let both = (counted(&metrics, &outcome("stored")), counted(&metrics, &outcome("dropped")));
+        // Those before it had a policy count as well.
+        if both.0 + both.1 > 200 {
+            assert!(metrics.contains("gatehouse_http_requests_total"), "the server's own are there, too: {metrics}");
+            assert!(counted(&metrics, "gatehouse_gateway_requests_total{status=\"2xx\"}") > 200, "{metrics}");
+            break both;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{both:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(stored >= 5 && stored <= 10 * seconds && dropped > 100, "{stored} stored, {dropped} dropped in {seconds} s");
+    let listed = server.get("/api/v1/traffic?q=gateway&limit=200").expect(200);
+    assert_eq!(listed["items"].as_array().map(Vec::len), usize::try_from(stored).ok());
+}
+
+#[test]
+fn a_gateway_alone_tells_what_it_counts_where_it_is_told_to() {
+    let good = origin();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.toml");
+    std::fs::write(&file, policy(&[])).expect("written");
+    let mut child = program(folder.path(), &[])
+        .args(["gateway", "--listen", "127.0.0.1:0", "--metrics", "0", "--policy"])
+        .arg(&file)
+        .spawn()
+        .expect("started");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut next = |prefix: &str| {
+        let line = lines.next().unwrap_or_default();
+        line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line}")).to_string()
+    };
+    let proxy = next("The gateway is ready: ");
+    let metrics = next("Metrics are ready: ");
+    assert!(metrics.starts_with("http://127.0.0.1:"), "for this machine alone: {metrics}");
+    assert_eq!(status(&proxy, &good), 200);
+    let begun = Instant::now();
+    loop {
+        let told = crate::harness::send("GET", &metrics, &[], None);
+        assert!(told.header("content-type").starts_with("text/plain"), "{}", told.header("content-type"));
+        if counted(&told.text, "gatehouse_gateway_requests_total{status=\"2xx\"}") == 1 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", told.text);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let health = crate::harness::send("GET", &metrics.replace("/metrics", "/healthz"), &[], None);
+    assert_eq!((health.status, health.text.as_str()), (200, "ok\n"));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill").success());
+    assert!(child.wait().expect("ended").success());
+}
