@@ -36,7 +36,10 @@ pub use bypass::{Bypass, BypassRule};
 pub use checks::{ChecksForm, ChecksView, HealthChange, WebhookMessage};
 pub use error::AppError;
 pub use fields::FieldErrors;
-pub use gateway::{ExplanationView, GatewayPolicyView, PassedRule, PolicyCheckView, PolicyProblem, PolicyQuestion};
+pub use gateway::{
+    ExplanationView, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, GatewayPolicyView, GatewayUserName, PassedRule,
+    PolicyCheckView, PolicyProblem, PolicyQuestion,
+};
 pub use host::{HostName, Port};
 pub use integration::{
     Capabilities, EngineOption, EngineSpec, Exclusions, Health, IntegrationForm, IntegrationName, IntegrationQuery,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, Health, HealthChange, IntegrationTest,
-    IntegrationValues, LastTest, MailSummary, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, Subject, TestEvent,
-    TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict, WebhookMessage,
+    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, GatewayUserName, Health, HealthChange,
+    IntegrationTest, IntegrationValues, LastTest, MailSummary, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, Subject,
+    TestEvent, TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict,
+    WebhookMessage,
 };
 use tokio::sync::mpsc;
 
@@ -640,7 +641,7 @@ pub struct GatewayPersonRecord {
     /// Identifier.
     pub id: GatewayPersonId,
     /// The user name.
-    pub name: String,
+    pub name: GatewayUserName,
     /// The argon2id hash of the password, in PHC form.
     pub password_hash: String,
     /// The groups.
@@ -666,6 +667,22 @@ pub trait GatewayStore: Send + Sync {
     async fn put_gateway_policy(
         &self, company: CompanyId, revision: u64, text: &str, by: &str, now: Timestamp,
     ) -> StoreResult<GatewayRecord>;
+
+    /// The revision alone: for whoever looks whether there is anything new.
+    async fn gateway_revision(&self, company: CompanyId) -> StoreResult<u64>;
+
+    /// Makes or replaces somebody who can sign in, if nothing has changed since this revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NameTaken`]; [`StoreError::NotFound`] when there is no such
+    /// company, or the person is another company's.
+    async fn put_gateway_person(&self, company: CompanyId, revision: u64, person: &GatewayPersonRecord) -> StoreResult<()>;
+
+    /// Deletes somebody, if nothing has changed since this revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NotFound`].
+    async fn delete_gateway_person(&self, company: CompanyId, revision: u64, id: GatewayPersonId) -> StoreResult<()>;
 
     /// Says that something of it may have changed, soon after it has, whoever did it. Ends when it can't say so any more: then ask
     /// anew. A change may go untold; whoever must not miss one looks every now and then besides.

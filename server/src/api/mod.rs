@@ -3,6 +3,7 @@
 mod analyses;
 mod checks;
 mod gateway;
+mod gateway_people;
 mod integrations;
 mod proxies;
 mod sessions;
@@ -86,6 +87,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(gateway::get, gateway::replace))
         .routes(routes!(gateway::check))
         .routes(routes!(gateway::explain))
+        .routes(routes!(gateway_people::list, gateway_people::create))
+        .routes(routes!(gateway_people::get, gateway_people::replace, gateway_people::delete))
 }
 
 /// The API below `/api/v1`.

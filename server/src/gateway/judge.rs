@@ -71,7 +71,7 @@ impl PolicyJudge for Judge {
 
 /// Somebody of the database as the gateway knows them.
 pub fn person(record: &GatewayPersonRecord) -> StoredPerson {
-    StoredPerson { name: record.name.clone(), password: record.password_hash.clone(), groups: record.groups.clone() }
+    StoredPerson { name: record.name.to_string(), password: record.password_hash.clone(), groups: record.groups.clone() }
 }
 
 fn problem(problem: Problem) -> PolicyProblem {

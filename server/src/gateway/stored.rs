@@ -212,10 +212,10 @@ impl Follower {
     async fn look(&mut self, asked: bool) -> Result<Found, LookError> {
         let store = self.store().await?;
         let Some((company, name)) = self.company(&store).await? else { return Ok(Found::Same) };
-        let record = store.gateway(company).await?;
-        if self.seen == Some(record.revision) && !asked {
+        if !asked && self.seen.is_some() && self.seen == Some(store.gateway_revision(company).await?) {
             return Ok(Found::Same);
         }
+        let record = store.gateway(company).await?;
         let Some(text) = record.text.clone() else {
             let was_there = self.seen.replace(record.revision).is_some() || self.kept.is_some();
             if !was_there {

@@ -385,6 +385,9 @@ fn a_gateway_runs_on_and_starts_without_its_database_and_catches_up_when_it_is_b
     put(&server, &policy(&[&other]));
     becomes(&gateway.proxy, &other, 403, Duration::from_secs(1));
 
+    // Its traffic stands in the database, as that of a built-in one.
+    assert!(traffic_of(&server, "consumer=client:127.0.0.1").iter().all(|item| item["consumer"]["kind"] == "gateway"));
+
     // The database itself is gone.
     surreal.kill();
     std::thread::sleep(Duration::from_secs(8));
@@ -580,4 +583,62 @@ fn a_gateway_alone_tells_what_it_counts_where_it_is_told_to() {
     assert_eq!((health.status, health.text.as_str()), (200, "ok\n"));
     assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill").success());
     assert!(child.wait().expect("ended").success());
+}
+
+#[test]
+fn a_person_of_the_database_signs_in_at_the_gateway_until_they_are_deleted() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let good = origin();
+    let server = Start::new().env("GATEHOUSE_GATEWAY_LISTEN", "127.0.0.1:0").start();
+    let proxy = built_in(&server);
+    let staff = "[network]\nopen = ['127.0.0.0/8']\nhttp_ports = ['1-65535']\n[[client]]\nname = 'printer'\nnetworks = '10.9.9.9'\n\
+                 groups = 'staff'\n[[rule]]\nname = 'staff'\ngroups = 'staff'\naction = 'allow'\n";
+    put(&server, staff);
+    becomes(&proxy, &good, 407, Duration::from_secs(1));
+    let with = |password: &str| {
+        let mut stream = TcpStream::connect(&proxy).expect("connected");
+        let pair = STANDARD.encode(format!("ann:{password}"));
+        let host = good.trim_start_matches("http://").trim_end_matches('/');
+        let _ = write!(
+            stream,
+            "GET {good} HTTP/1.1\r\nHost: {host}\r\nProxy-Authorization: Basic {pair}\r\nConnection: close\r\n\r\n"
+        );
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).unwrap_or_default()
+    };
+    let within_a_second = |password: &str, expected: u16| {
+        let begun = Instant::now();
+        while with(password) != expected {
+            assert!(begun.elapsed() < Duration::from_millis(1500), "not {expected}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let ann = json!({"name": "ann", "password": "open sesame", "groups": ["staff"]});
+    let ann = server.post("/api/v1/gateway/people", &ann).expect(201);
+    within_a_second("open sesame", 200);
+    let path = format!("/api/v1/gateway/people/{}", ann["id"].as_str().expect("an id"));
+    server.put(&path, &json!({"name": "ann", "password": "another one", "groups": ["staff"]})).expect(200);
+    within_a_second("another one", 200);
+    assert_eq!(with("open sesame"), 407, "the old one is no more");
+    let named = traffic_of(&server, "consumer=person:ann");
+    assert!(named.iter().all(|item| item["consumer"]["name"] == "ann"), "{named:?}");
+    server.put(&path, &json!({"name": "ann"})).expect(200);
+    within_a_second("another one", 403);
+    server.delete(&path);
+    within_a_second("another one", 407);
+}
+
+/// The traffic that this search finds, as soon as there is some.
+fn traffic_of(server: &Server, filter: &str) -> Vec<serde_json::Value> {
+    let begun = Instant::now();
+    loop {
+        let page = server.get(&format!("/api/v1/traffic?{filter}")).expect(200);
+        let items = page["items"].as_array().expect("items").clone();
+        if !items.is_empty() || begun.elapsed() > Duration::from_secs(5) {
+            assert!(!items.is_empty(), "{page}");
+            return items;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -1,6 +1,6 @@
 //! The gateway's policy in the database: `/api/v1/gateway/…`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Server, Start, send};
 
@@ -140,4 +140,128 @@ fn one_companys_policy_is_nobody_elses() {
     let authorization = format!("Bearer {}", token.trim());
     let theirs = send("GET", &format!("{}/api/v1/gateway/policy", server.url), &[("authorization", &authorization)], None);
     assert_eq!(theirs.expect(200)["version"], 0);
+}
+
+fn person(server: &Server, name: &str, groups: &[&str]) -> Value {
+    server.post("/api/v1/gateway/people", &json!({"name": name, "password": "open sesame", "groups": groups})).expect(201)
+}
+
+#[test]
+fn people_of_the_gateway_are_made_changed_and_deleted() {
+    let server = Start::new().start();
+    let made =
+        server.post("/api/v1/gateway/people", &json!({"name": " Ann  Lee", "password": "open sesame", "groups": ["staff"]}));
+    assert_eq!((made.status, made.header("etag")), (201, "\"1\""), "{}", made.text);
+    assert!(!made.text.contains("sesame") && !made.text.contains("argon2"), "a password is never told: {}", made.text);
+    let path = made.header("location").to_string();
+    let made = made.expect(201);
+    assert_eq!((made["name"].as_str(), made["version"].as_u64()), (Some("Ann Lee"), Some(1)));
+    assert_eq!(server.get(&path).expect(200), made);
+    let taken = server.post("/api/v1/gateway/people", &json!({"name": "ANN LEE", "password": "open sesame"}));
+    assert_eq!((taken.status, taken.code()), (409, "name_taken"), "{}", taken.text);
+    for (body, field) in [
+        (json!({"name": "a:b", "password": "open sesame"}), "name"),
+        (json!({"name": "bob"}), "password"),
+        (json!({"name": "bob", "password": "short"}), "password"),
+        (json!({"name": "bob", "password": "open sesame", "colour": 1}), "colour"),
+    ] {
+        let refused = server.post("/api/v1/gateway/people", &body);
+        assert!(refused.status == 422 && refused.body["fields"][field].is_string(), "{body}: {}", refused.text);
+    }
+    // What was answered can be sent back; the password stays.
+    let changed = server.call_with("PUT", &path, &[("if-match", "\"1\"")], Some(&made)).expect(200);
+    assert_eq!((changed["version"].as_u64(), changed["created_at"].as_str()), (Some(2), made["created_at"].as_str()));
+    assert_eq!(server.call_with("PUT", &path, &[("if-match", "\"1\"")], Some(&made)).code(), "changed");
+    assert_eq!(server.put(&path, &json!({"name": "Ann", "password": null})).status, 422);
+    assert_eq!(server.call_with("DELETE", &path, &[("if-match", "\"1\"")], None).code(), "changed");
+    assert_eq!(server.delete(&path).status, 204);
+    assert_eq!((server.get(&path).status, server.delete(&path).status, server.put(&path, &made).status), (404, 404, 404));
+    assert!(!String::from_utf8_lossy(&server.stored_bytes()).contains("open sesame"), "no password is stored");
+}
+
+#[test]
+fn people_are_listed_page_by_page_and_found() {
+    let server = Start::new().start();
+    for number in 0..5 {
+        person(&server, &format!("person {number}"), if number == 3 { &["Staff"] } else { &[] });
+    }
+    let names = |list: &Value| -> Vec<String> {
+        list["items"].as_array().expect("items").iter().map(|item| item["name"].as_str().unwrap_or_default().into()).collect()
+    };
+    for (sort, expected) in [("name", "01234"), ("-name", "43210")] {
+        let (mut seen, mut cursor) = (String::new(), String::new());
+        loop {
+            let page = server.get(&format!("/api/v1/gateway/people?limit=2&sort={sort}&cursor={cursor}")).expect(200);
+            seen.extend(names(&page).iter().filter_map(|name| name.chars().last()));
+            match page["next"].as_str() {
+                Some(next) => cursor = next.to_string(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, expected);
+    }
+    assert_eq!(names(&server.get("/api/v1/gateway/people?q=staff").expect(200)), ["person 3"]);
+    for wrong in ["limit=0", "sort=colour", "cursor=%ff", "colour=red"] {
+        assert_eq!(server.get(&format!("/api/v1/gateway/people?{wrong}")).status, 422, "{wrong}");
+    }
+}
+
+#[test]
+fn nobody_goes_while_the_policy_names_them() {
+    let server = Start::new().start();
+    let rule = "[[rule]]\nname = 'a'\naction = 'allow'\npeople = 'ann'\ngroups = 'staff'\n";
+    assert_eq!(server.put("/api/v1/gateway/policy", &json!({"text": rule})).status, 422, "nobody is called ann");
+    let ann = person(&server, "ann", &["staff"]);
+    server.put("/api/v1/gateway/policy", &json!({"text": rule})).expect(200);
+    let path = format!("/api/v1/gateway/people/{}", ann["id"].as_str().expect("an id"));
+    let refused = server.delete(&path);
+    assert!(refused.status == 422 && refused.text.contains("Line 4") && refused.text.contains("'ann'"), "{}", refused.text);
+    for body in [json!({"name": "eve", "groups": ["staff"]}), json!({"name": "ann"})] {
+        assert_eq!(server.put(&path, &body).status, 422, "{body}");
+    }
+    server.put(&path, &json!({"name": "ann", "groups": ["staff", "night"]})).expect(200);
+    let told =
+        server.post("/api/v1/gateway/explain", &json!({"url": "https://a.example", "client": "10.0.0.7", "person": "ann"}));
+    assert_eq!(told.expect(200)["allowed"], true);
+    let twice = "[[person]]\nname = 'ann'\npassword = '$argon2id$v=19$m=19456,t=2,p=1$b3JpZ2luYWxseS1yYW5kb20$w0pBHVGIZv1lQlvTUn7bPBcqZhkQUVvSn2hoDT4RGZc'\n";
+    let refused = server.put("/api/v1/gateway/policy", &json!({"text": twice}));
+    assert!(refused.status == 422 && refused.text.contains("another person 'ann'"), "{}", refused.text);
+    server.put("/api/v1/gateway/policy", &json!({"text": ""})).expect(200);
+    assert_eq!(server.delete(&path).status, 204);
+}
+
+#[test]
+fn auditors_see_the_people_and_change_none_and_other_companies_see_none() {
+    let server = Start::new().env("GATEHOUSE_EDITION", "cloud").env("GATEHOUSE_SECRET_KEY_FILE", "key").start_with_key();
+    let ann = person(&server, "ann", &[]);
+    let path = format!("/api/v1/gateway/people/{}", ann["id"].as_str().expect("an id"));
+    let made = server.admin_output(
+        &["create", "--email", "other@example.com", "--password-stdin", "--company", "Other"],
+        "correct horse battery staple\n",
+    );
+    assert!(made.status.success(), "{made:?}");
+    let theirs = format!("Bearer {}", server.admin(&["token", "--email", "other@example.com"]).trim());
+    let made = server.admin_output(
+        &["create", "--email", "audit@example.com", "--password-stdin", "--role", "auditor", "--company", "My company"],
+        "correct horse battery staple\n",
+    );
+    assert!(made.status.success(), "{made:?}");
+    let auditors = format!("Bearer {}", server.admin(&["token", "--email", "audit@example.com"]).trim());
+    let call = |who: &str, method: &str, path: &str, body: Option<&str>| {
+        let headers = [("authorization", who), ("content-type", "application/json")];
+        send(method, &format!("{}{path}", server.url), &headers, body)
+    };
+    let body = Some("{\"name\": \"ann\", \"password\": \"open sesame\"}");
+    assert_eq!(call(&auditors, "GET", &path, None).expect(200)["name"], "ann");
+    for (method, path, body) in
+        [("POST", "/api/v1/gateway/people", body), ("PUT", path.as_str(), body), ("DELETE", path.as_str(), None)]
+    {
+        assert_eq!(call(&auditors, method, path, body).status, 403, "{method}");
+    }
+    for (method, body) in [("GET", None), ("PUT", body), ("DELETE", None)] {
+        assert_eq!(call(&theirs, method, &path, body).status, 404, "{method}");
+    }
+    assert_eq!(call(&theirs, "GET", "/api/v1/gateway/people", None).expect(200)["items"], json!([]));
+    assert_eq!(call(&theirs, "POST", "/api/v1/gateway/people", body).status, 201, "the name is taken in the other company only");
+    assert_eq!(server.get(&path).expect(200), ann);
 }
