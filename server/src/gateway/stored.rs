@@ -217,8 +217,8 @@ impl Follower {
         }
         let record = store.gateway(company).await?;
         let Some(text) = record.text.clone() else {
-            let was_there = self.seen.replace(record.revision).is_some() || self.kept.is_some();
-            if !was_there {
+            self.seen = Some(record.revision);
+            if self.kept.as_ref().and_then(Kept::company) != Some(company) {
                 return Ok(Found::Same);
             }
             // There was one, and the database has none: it is another database, or an older state of it.

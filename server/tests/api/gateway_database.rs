@@ -418,6 +418,35 @@ fn a_gateway_runs_on_and_starts_without_its_database_and_catches_up_when_it_is_b
 }
 
 #[test]
+fn a_database_that_hangs_holds_up_no_request() {
+    let (good, other) = (origin(), origin());
+    let Some((folder, surreal, server)) = installation(&[]) else { return };
+    put(&server, &policy(&[]));
+    let gateway = Gateway::start(&folder.path().join("gateway"), surreal.port);
+    assert_eq!((status(&gateway.proxy, &good), status(&gateway.proxy, &other)), (200, 200));
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &surreal.child.id().to_string()]).status().expect("kill").success());
+    };
+    // It takes connections and answers nothing, which is worse than being gone.
+    signal("-STOP");
+    let load = Load::start(&gateway.proxy, &good);
+    let mut longest = Duration::ZERO;
+    for _ in 0..80 {
+        longest = longest.max(becomes(&gateway.proxy, &good, 200, Duration::from_secs(1)));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    signal("-CONT");
+    println!("{} requests, none failed; {longest:?} at most", load.end());
+    let begun = Instant::now();
+    while server.put("/api/v1/gateway/policy", &json!({"text": policy(&[&other])})).status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the console does not come back");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let took = becomes(&gateway.proxy, &other, 403, Duration::from_secs(10));
+    println!("caught up after {took:?}");
+}
+
+#[test]
 fn a_gateway_that_does_not_know_whose_policy_it_goes_by_says_so() {
     let url = origin();
     let env = [("GATEHOUSE_EDITION", "cloud"), ("GATEHOUSE_SECRET_KEY_FILE", "key")];
