@@ -18,11 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatehouse_domain::{AnalysisStatus, Consumer, IntegrationForm, ProxyChoice, Secret, SecretInput, TestTarget};
+use gatehouse_domain::{
+    AnalysisStatus, AppError, Consumer, ExplanationView, IntegrationForm, PolicyProblem, PolicyQuestion, ProxyChoice, Secret,
+    SecretInput, TestTarget,
+};
 use gatehouse_outbound::{AddressPolicy, OutDoor, Tester};
 use gatehouse_platform::{
-    Actor, AnalysisInput, Asker, Caller, Choice, CompanyId, Config, Door, KeyRing, Network, OutRequest, Platform, Retry, SetUp,
-    door::Recorded,
+    Actor, AnalysisInput, Asker, Caller, Choice, CompanyId, Config, Door, KeyRing, Network, OutRequest, Platform, PolicyDraft,
+    PolicyJudge, Retry, SetUp, door::Recorded,
 };
 use gatehouse_store::{Store, StoreConfig};
 
@@ -89,6 +92,19 @@ struct Installation {
     actor: Actor,
 }
 
+/// Nobody asks for a policy of the gateway here.
+struct NoJudge;
+
+impl PolicyJudge for NoJudge {
+    fn check(&self, _: &PolicyDraft) -> Result<String, Vec<PolicyProblem>> {
+        Ok(String::new())
+    }
+
+    fn explain(&self, _: &PolicyDraft, _: &PolicyQuestion) -> Result<ExplanationView, AppError> {
+        Err(AppError::NotFound)
+    }
+}
+
 async fn installation() -> Installation {
     let folder = tempfile::tempdir().unwrap();
     let database = format!("surrealkv://{}", folder.path().join("bench.db").display());
@@ -100,7 +116,7 @@ async fn installation() -> Installation {
         door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
     };
     let config = Config::new(TestTarget::parse("https://example.com/").unwrap());
-    let platform = Platform::new(store.clone(), network, gatehouse_engines::catalogue(), keys.clone(), config);
+    let platform = Platform::new(store.clone(), network, gatehouse_engines::catalogue(), Arc::new(NoJudge), keys.clone(), config);
     let email = "bench@example.com";
     let password = Secret::new("correct horse battery staple");
     let input = SetUp { company: "Bench".into(), name: "Bench".into(), email: email.into(), password: password.clone() };

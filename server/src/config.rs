@@ -1,10 +1,17 @@
 //! Settings: a flag, else `GATEHOUSE_<NAME>`, else `gatehouse.toml` in the working folder, else the default.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gatehouse_domain::{Secret, TestTarget};
+use gatehouse_gateway::policy::value::LogFormat;
+use gatehouse_store::StoreConfig;
 use serde::Deserialize;
+
+use crate::gateway::Judge;
 
 /// Gatehouse governs how an organisation reaches the internet.
 #[derive(Debug, Parser)]
@@ -32,8 +39,11 @@ pub enum Command {
         /// The gateway's policy
         #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY")]
         gateway_policy: Option<PathBuf>,
+        /// More of it.
+        #[command(flatten)]
+        gateway: GatewayArgs,
     },
-    /// The proxy server alone, with its policy from a file
+    /// The proxy server alone, with its policy from a file or from the database
     Gateway {
         /// Something else than serving.
         #[command(subcommand)]
@@ -44,6 +54,12 @@ pub enum Command {
         /// Addresses and ports to listen on [default: those of the policy]
         #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
         listen: Vec<String>,
+        /// Address and port of /metrics and /healthz, like 9128 (on 127.0.0.1) or 10.0.0.5:9128 [default: none]
+        #[arg(long, env = "GATEHOUSE_GATEWAY_METRICS")]
+        metrics: Option<String>,
+        /// More of it.
+        #[command(flatten)]
+        gateway: GatewayArgs,
     },
     /// Manage people, tokens and the key; works beside a running server
     Admin {
@@ -53,6 +69,26 @@ pub enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+}
+
+/// A gateway whose policy is in the database.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GatewayArgs {
+    /// Whose policy, where there are several companies
+    #[arg(long = "gateway-company", env = "GATEHOUSE_GATEWAY_COMPANY")]
+    company: Option<String>,
+    /// Folder of the lists and passwords that a policy in the database may name [default: none, it can name no files]
+    #[arg(long = "gateway-files", env = "GATEHOUSE_GATEWAY_FILES")]
+    files: Option<PathBuf>,
+    /// File for the gateway's records, or - for standard output, when the policy is in the database [default: none]
+    #[arg(long = "gateway-log", env = "GATEHOUSE_GATEWAY_LOG")]
+    log: Option<String>,
+    /// json or squid [default: json]
+    #[arg(long = "gateway-log-format", env = "GATEHOUSE_GATEWAY_LOG_FORMAT")]
+    log_format: Option<String>,
+    /// How many of the gateway's requests a second are stored in the database's traffic; as many again of those that fail [default: 20]
+    #[arg(long = "gateway-traffic", env = "GATEHOUSE_GATEWAY_TRAFFIC")]
+    traffic: Option<String>,
 }
 
 /// `gatehouse gateway …`
@@ -173,6 +209,12 @@ struct SettingsFile {
     listen: Option<String>,
     gateway_listen: Option<Vec<String>>,
     gateway_policy: Option<PathBuf>,
+    gateway_company: Option<String>,
+    gateway_files: Option<PathBuf>,
+    gateway_log: Option<String>,
+    gateway_log_format: Option<String>,
+    gateway_traffic: Option<u32>,
+    gateway_metrics: Option<String>,
     database: Option<String>,
     database_user: Option<String>,
     database_password: Option<String>,
@@ -194,8 +236,20 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the gateway listens; it is off when this is empty.
     pub gateway_listen: Vec<SocketAddr>,
-    /// The gateway's policy.
+    /// The gateway's policy, where it is a file.
     pub gateway_policy: Option<PathBuf>,
+    /// Whose policy, where it is in the database.
+    pub gateway_company: Option<String>,
+    /// The folder of files that a stored policy may name.
+    pub gateway_files: Option<PathBuf>,
+    /// Where the gateway writes its records, where its policy is in the database.
+    pub gateway_log: Option<(String, LogFormat)>,
+    /// How many of the gateway's records a second go into the database.
+    pub gateway_traffic: u32,
+    /// Where a gateway that runs alone tells what it counts.
+    pub gateway_metrics: Option<SocketAddr>,
+    /// The folder of the database, or where it would be: for what a process keeps beside it.
+    pub data: PathBuf,
     /// The database's URL.
     pub database: String,
     /// User of a database server.
@@ -225,6 +279,9 @@ pub struct Settings {
 /// Answers over HTTPS with the caller's address in its text, without asking who calls.
 const DEFAULT_TEST_TARGET: &str = "https://www.cloudflare.com/cdn-cgi/trace";
 
+/// How many of the gateway's records a second go into the database. A company keeps 200,000 of all its traffic.
+const TRAFFIC: u32 = 20;
+
 /// Reads addresses with ports.
 ///
 /// # Errors
@@ -252,21 +309,36 @@ impl Settings {
         // An empty variable in a unit or compose file means "not set".
         let pick = |flag: &Option<String>, file: &Option<String>| flag.clone().filter(|v| !v.is_empty()).or_else(|| file.clone());
 
-        let (listen, gateway_listen, gateway_policy) = match command {
-            Command::Serve { listen, gateway_listen, gateway_policy } => {
-                (listen.clone(), gateway_listen.clone(), gateway_policy.clone())
+        let (listen, gateway_listen, gateway_policy, gateway) = match command {
+            Command::Serve { listen, gateway_listen, gateway_policy, gateway } => {
+                (listen.clone(), gateway_listen.clone(), gateway_policy.clone(), gateway.clone())
             }
-            _ => (None, Vec::new(), None),
+            Command::Gateway { policy, listen, gateway, .. } => (None, listen.clone(), policy.clone(), gateway.clone()),
+            _ => (None, Vec::new(), None, GatewayArgs::default()),
+        };
+        let metrics = if let Command::Gateway { metrics, .. } = command { metrics } else { &None };
+        let gateway_metrics = match pick(metrics, &file.gateway_metrics).filter(|text| !text.is_empty()) {
+            None => None,
+            // What it tells is for this machine, unless somebody says otherwise.
+            Some(text) => match text.parse::<u16>() {
+                Ok(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+                Err(_) => addresses("GATEWAY_METRICS", &[text])?.first().copied(),
+            },
         };
         let gateway_listen: Vec<String> = gateway_listen.into_iter().filter(|text| !text.is_empty()).collect();
         let gateway_listen = if gateway_listen.is_empty() { file.gateway_listen.unwrap_or_default() } else { gateway_listen };
         let gateway_listen = addresses("GATEWAY_LISTEN", &gateway_listen)?;
-        let gateway_policy = gateway_policy.filter(|path| !path.as_os_str().is_empty()).or(file.gateway_policy);
-        if !gateway_listen.is_empty() && gateway_policy.is_none() {
-            return Err(
-                "GATEWAY_POLICY: the gateway needs a policy; docs/operator/gateway-policy.md says what stands in one".into()
-            );
-        }
+        let path = |flag: Option<PathBuf>, file: Option<PathBuf>| flag.filter(|path| !path.as_os_str().is_empty()).or(file);
+        let gateway_policy = path(gateway_policy, file.gateway_policy);
+        let log_format = match pick(&gateway.log_format, &file.gateway_log_format).as_deref() {
+            None | Some("json") => LogFormat::Json,
+            Some("squid") => LogFormat::Squid,
+            Some(other) => return Err(format!("GATEWAY_LOG_FORMAT: '{other}' is neither json nor squid")),
+        };
+        let gateway_traffic = match gateway.traffic.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => text.parse().map_err(|_| format!("GATEWAY_TRAFFIC: '{text}' is not a number of records a second"))?,
+            None => file.gateway_traffic.unwrap_or(TRAFFIC),
+        };
         let listen = pick(&listen, &file.listen).unwrap_or_else(|| "127.0.0.1:3000".into());
         let listen = listen
             .parse()
@@ -302,6 +374,12 @@ impl Settings {
             listen,
             gateway_listen,
             gateway_policy,
+            gateway_company: pick(&gateway.company, &file.gateway_company),
+            gateway_files: path(gateway.files, file.gateway_files),
+            gateway_log: pick(&gateway.log, &file.gateway_log).map(|path| (path, log_format)),
+            gateway_traffic,
+            gateway_metrics,
+            data: beside_database.clone(),
             database,
             database_user: pick(&args.database_user, &file.database_user),
             database_password: pick(&args.database_password, &file.database_password).map(Secret::new),
@@ -319,6 +397,22 @@ impl Settings {
             log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
             log_json,
         })
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> StoreConfig {
+        StoreConfig {
+            database: self.database.clone(),
+            user: self.database_user.clone(),
+            password: self.database_password.clone(),
+        }
+    }
+
+    /// How policies that are in the database are judged here.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        Judge { files: self.gateway_files.clone(), log: self.gateway_log.clone(), public_only: self.cloud }
     }
 
     /// Where the commands reach a running server that owns the embedded database; `None` where several processes can open it.

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve { .. } => serve::serve(settings).await,
-            Command::Gateway { policy, listen, .. } => gateway::run(policy, &listen).await,
+            Command::Gateway { .. } => gateway::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
             Command::Openapi => Ok(()),
         }

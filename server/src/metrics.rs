@@ -5,13 +5,18 @@
 use std::{sync::LazyLock, time::Instant};
 
 use axum::{
-    extract::{MatchedPath, Request},
+    Router,
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use http::header;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+
+use crate::{gateway::Meter, state::AppState};
 
 /// Requests by method, route and status.
 const REQUESTS: &str = "gatehouse_http_requests_total";
@@ -62,11 +67,28 @@ impl Drop for Done {
     }
 }
 
-/// `GET /metrics`.
-pub async fn show() -> impl IntoResponse {
-    let text = RECORDER.as_ref().map_or_else(String::new, |handle| {
+/// `GET /metrics`: of this server, and of the gateway inside of it.
+pub async fn show(State(state): State<AppState>) -> impl IntoResponse {
+    let mut text = RECORDER.as_ref().map_or_else(String::new, |handle| {
         handle.run_upkeep();
         handle.render()
     });
+    if let Some(gateway) = &state.gateway {
+        text.push_str(&gateway.text());
+    }
+    in_text_form(text)
+}
+
+/// `/metrics` and `/healthz` of a gateway that runs alone.
+pub async fn serve_gateway(listener: TcpListener, meter: Meter) {
+    let app = Router::new()
+        .route("/metrics", get(move || async move { in_text_form(meter.text()) }))
+        .route("/healthz", get(|| async { "ok\n" }));
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "metrics are not served any more");
+    }
+}
+
+fn in_text_form(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

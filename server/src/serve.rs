@@ -19,7 +19,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         format!("can't listen on {}: {error}. Choose another address with --listen or GATEHOUSE_LISTEN", settings.listen)
     })?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let platform = startup::open(&settings).await.map_err(|error| match error {
+    let (platform, store) = startup::open_with_store(&settings).await.map_err(|error| match error {
         startup::StartError::Open(error @ gatehouse_store::OpenError::Locked(_)) => {
             format!("{error}. Is Gatehouse running already? Another copy needs a DATABASE of its own")
         }
@@ -29,11 +29,10 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     if let Some(socket) = settings.socket() {
         admin::listen(&socket, platform.clone())?;
     }
-    let gateway = match &settings.gateway_policy {
-        Some(policy) if !settings.gateway_listen.is_empty() => {
-            Some(gateway::start(policy, settings.gateway_listen.clone()).await?)
-        }
-        _ => None,
+    let gateway = if settings.gateway_listen.is_empty() {
+        None
+    } else {
+        Some(gateway::start(&settings, Some(gateway::Database::Open(store))).await?)
     };
     let url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     println!("Gatehouse is ready: {url}");
@@ -50,7 +49,8 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     });
     // What leptos spawns while it renders runs on this runtime. Only a second call fails.
     let _ = any_spawner::Executor::init_tokio();
-    let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url };
+    let meter = gateway.as_ref().map(gateway::Running::meter);
+    let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url, gateway: meter };
     if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
         tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
     }

@@ -11,7 +11,7 @@ use gatehouse_platform::{
     keys::KeyError,
     ports::{AccessStore as _, KeyStore as _},
 };
-use gatehouse_store::{OpenError, Store, StoreConfig};
+use gatehouse_store::{OpenError, Store};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, prelude::*};
 
 use crate::config::Settings;
@@ -53,6 +53,14 @@ pub fn log_to_stderr(settings: &Settings) {
 /// # Errors
 /// In words for the operator; nothing was changed.
 pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
+    open_with_store(settings).await.map(|(platform, _)| platform)
+}
+
+/// The same, and the database itself, for the gateway that follows it.
+///
+/// # Errors
+/// In words for the operator; nothing was changed.
+pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store), StartError> {
     let path = settings.secret_key_file.as_path();
     // A key that is no key is found before the database is touched.
     let keys = match KeyRing::read(path) {
@@ -60,12 +68,7 @@ pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
         Err(KeyError::Missing(_)) if !settings.cloud => None,
         Err(error) => return Err(error.into()),
     };
-    let store = Store::open(&StoreConfig {
-        database: settings.database.clone(),
-        user: settings.database_user.clone(),
-        password: settings.database_password.clone(),
-    })
-    .await?;
+    let store = Store::open(&settings.store()).await?;
     let stored = store.key_id().await.map_err(|e| StartError::Other(e.to_string()))?;
     let keys = match (stored, keys) {
         (Some(_), None) => return Err(KeyError::Missing(path.into()).into()),
@@ -90,12 +93,13 @@ pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
         tester: Arc::new(Tester::with_policy(policy)),
         door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
     };
-    let platform = Platform::new(store, network, gatehouse_engines::catalogue(), keys.clone(), config);
+    let platform =
+        Platform::new(store.clone(), network, gatehouse_engines::catalogue(), Arc::new(settings.judge()), keys.clone(), config);
     if keys.is_rotating() {
         let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
         tracing::info!(count, "finished a key rotation that was cut off");
     }
-    Ok(platform)
+    Ok((platform, store))
 }
 
 /// The first administrator from the settings, when the database is empty and they say who it is.

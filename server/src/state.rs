@@ -3,6 +3,8 @@
 use gatehouse_platform::Platform;
 use leptos::config::LeptosOptions;
 
+use crate::gateway::Meter;
+
 /// Shared by all requests; nothing in it changes.
 #[derive(Clone)]
 pub struct AppState {
@@ -12,6 +14,8 @@ pub struct AppState {
     pub leptos: LeptosOptions,
     /// The origin people use, like `https://gatehouse.example.com`; `None`: whatever host they ask for.
     pub public_url: Option<String>,
+    /// What the gateway inside of this process counts, where there is one.
+    pub gateway: Option<Meter>,
 }
 
 impl AppState {

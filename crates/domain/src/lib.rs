@@ -15,6 +15,7 @@ pub mod bypass;
 pub mod checks;
 pub mod error;
 pub mod fields;
+pub mod gateway;
 pub mod host;
 pub mod integration;
 pub mod list;
@@ -35,6 +36,10 @@ pub use bypass::{Bypass, BypassRule};
 pub use checks::{ChecksForm, ChecksView, HealthChange, WebhookMessage};
 pub use error::AppError;
 pub use fields::FieldErrors;
+pub use gateway::{
+    ExplanationView, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, GatewayPolicyView, GatewayUserName, PassedRule,
+    PolicyCheckView, PolicyProblem, PolicyQuestion,
+};
 pub use host::{HostName, Port};
 pub use integration::{
     Capabilities, EngineOption, EngineSpec, Exclusions, Health, IntegrationForm, IntegrationName, IntegrationQuery,

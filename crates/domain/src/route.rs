@@ -72,7 +72,7 @@ impl ProxyChoice {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProxyRef {
-    /// Its identifier.
+    /// Its identifier; `egress:NAME` for one of the gateway's policy.
     pub id: String,
     /// Its name when the request was made.
     pub name: String,
@@ -80,7 +80,7 @@ pub struct ProxyRef {
 
 wire_enum!(
     /// Why a request went direct.
-    DirectReason, "Use no_proxy, no_default, bypass or loopback." {
+    DirectReason, "Use no_proxy, no_default, bypass, loopback or gateway." {
         /// `No Proxy` was chosen.
         NoProxy = "no_proxy", "No Proxy is chosen";
         /// `Default Proxy` was chosen, and the company has none.
@@ -89,6 +89,8 @@ wire_enum!(
         Bypass = "bypass", "the target is in the proxy's bypass list";
         /// The target is this machine.
         Loopback = "loopback", "the target is this machine";
+        /// Of a request through the gateway: its policy names no other proxy for it.
+        Gateway = "gateway", "by the gateway's policy";
     }
 );
 
@@ -126,13 +128,13 @@ impl Route {
     }
 }
 
-/// Who sends requests: an integration, the test of a proxy setting, later the gateway.
+/// Who sends requests: an integration, the test of a proxy setting, somebody who uses the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Consumer {
-    /// `integration`, `proxy_test`, `webhook`.
+    /// `integration`, `integration_test`, `proxy_test`, `webhook`, `gateway`.
     pub kind: String,
-    /// Its identifier; empty for something that is not saved.
+    /// Its identifier; empty for something that is not saved. Of the gateway's: `person:NAME`, or `client:ADDRESS`.
     pub id: String,
     /// Its name when the request was made.
     pub name: String,

@@ -34,6 +34,7 @@ use crate::{
     },
     resolve::Resolver,
     session,
+    sink::Sink,
 };
 
 /// How many connections may wait to be taken.
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) cache: Arc<Cache>,
     pub(crate) log: Log,
+    pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
     usage: Option<PathBuf>,
     own: Vec<SocketAddr>,
@@ -223,6 +225,16 @@ impl Gateway {
     /// # Errors
     /// It can't listen, log or resolve.
     pub async fn start(policy: Policy, listen: Option<Vec<SocketAddr>>) -> Result<Self, StartError> {
+        Self::start_with(policy, listen, None).await
+    }
+
+    /// As [`Gateway::start`], with somebody else who takes a record of each transaction.
+    ///
+    /// # Errors
+    /// It can't listen, log or resolve.
+    pub async fn start_with(
+        policy: Policy, listen: Option<Vec<SocketAddr>>, sink: Option<Arc<dyn Sink>>,
+    ) -> Result<Self, StartError> {
         let settings = policy.settings();
         let resolver = Resolver::system(settings.timeouts.connect).map_err(|error| StartError::Resolver(error.to_string()))?;
         let log = match &settings.log.path {
@@ -268,6 +280,7 @@ impl Gateway {
             limits,
             cache,
             log,
+            sink,
             metrics: Metrics::default(),
             usage,
             own: addresses.clone(),
@@ -322,7 +335,7 @@ impl Gateway {
     }
 
     /// Takes no more connections, gives what is on its way so long, and cuts what is left then. Answers how many were cut.
-    pub async fn stop(self) -> usize {
+    pub async fn stop(&self) -> usize {
         let limit = self.shared.snapshot.load().policy.settings().timeouts.drain;
         self.shared.is_draining.store(true, Ordering::Relaxed);
         self.shared.stop.send_replace(Stop::Draining);

@@ -23,6 +23,8 @@ pub mod policy;
 mod relay;
 mod resolve;
 mod session;
+mod sink;
 mod tunnel;
 
 pub use gateway::{Gateway, StartError};
+pub use sink::Sink;

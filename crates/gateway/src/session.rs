@@ -803,7 +803,7 @@ impl Session {
         if let Some(detail) = &told.detail {
             tracing::debug!(target = told.target, detail, "a request failed");
         }
-        self.shared.log.record(&Record {
+        let record = Record {
             at,
             took,
             client: self.client,
@@ -819,7 +819,11 @@ impl Session {
             peer: told.peer,
             content_type: told.content_type.as_deref(),
             cause: told.cause,
-        });
+        };
+        self.shared.log.record(&record);
+        if let Some(sink) = &self.shared.sink {
+            sink.record(&record);
+        }
     }
 }
 

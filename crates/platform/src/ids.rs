@@ -62,3 +62,7 @@ id!(
     /// An analysis.
     AnalysisId
 );
+id!(
+    /// Somebody who signs in at a gateway.
+    GatewayPersonId
+);

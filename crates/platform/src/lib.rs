@@ -11,6 +11,7 @@ pub mod analyses;
 pub mod checks;
 pub mod door;
 pub mod engine;
+pub mod gateway;
 pub mod integrations;
 pub mod keys;
 pub mod passwords;
@@ -26,7 +27,8 @@ pub use analyses::AnalysisInput;
 pub use config::Config;
 pub use door::{Asker, Choice, Door, OutAnswer, OutError, OutRequest, Retry};
 pub use engine::{Catalogue, Engine, EngineContext, EngineFailure, FileContent, Finding};
-pub use ids::{AnalysisId, CompanyId, IntegrationId, PersonId, ProxyId, TokenId};
+pub use gateway::{PolicyDraft, PolicyJudge};
+pub use ids::{AnalysisId, CompanyId, GatewayPersonId, IntegrationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
 pub use platform::{Network, Platform};
 

@@ -11,10 +11,11 @@ use uuid::Uuid;
 use crate::{
     Catalogue, CompanyId, Config, KeyRing,
     door::SharedDoor,
+    gateway::PolicyJudge,
     keys::KeyError,
     ports::{
-        AccessStore, AnalysisStore, ChecksStore, ConnectionTester, IntegrationStore, KeyStore, ProxyStore, StoreError,
-        TrafficStore,
+        AccessStore, AnalysisStore, ChecksStore, ConnectionTester, GatewayStore, IntegrationStore, KeyStore, ProxyStore,
+        StoreError, TrafficStore,
     },
 };
 
@@ -28,6 +29,8 @@ pub struct Platform {
     pub(crate) analyses: Arc<dyn AnalysisStore>,
     pub(crate) traffic: Arc<dyn TrafficStore>,
     pub(crate) checks: Arc<dyn ChecksStore>,
+    pub(crate) gateway: Arc<dyn GatewayStore>,
+    pub(crate) judge: Arc<dyn PolicyJudge>,
     pub(crate) tester: Arc<dyn ConnectionTester>,
     pub(crate) door: SharedDoor,
     pub(crate) engines: Catalogue,
@@ -49,10 +52,20 @@ pub struct Network {
 }
 
 impl Platform {
-    /// Wires the use cases to a store, a network and engines.
-    pub fn new<S>(store: S, network: Network, engines: Catalogue, keys: KeyRing, config: Config) -> Self
+    /// Wires the use cases to a store, a network, engines, and what judges policies of the gateway.
+    pub fn new<S>(
+        store: S, network: Network, engines: Catalogue, judge: Arc<dyn PolicyJudge>, keys: KeyRing, config: Config,
+    ) -> Self
     where
-        S: ProxyStore + AccessStore + KeyStore + IntegrationStore + AnalysisStore + TrafficStore + ChecksStore + 'static,
+        S: ProxyStore
+            + AccessStore
+            + KeyStore
+            + IntegrationStore
+            + AnalysisStore
+            + TrafficStore
+            + ChecksStore
+            + GatewayStore
+            + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -62,6 +75,8 @@ impl Platform {
             analyses: store.clone(),
             traffic: store.clone(),
             checks: store.clone(),
+            gateway: store.clone(),
+            judge,
             key_store: store,
             tester: network.tester,
             door: network.door,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, Health, HealthChange, IntegrationTest,
-    IntegrationValues, LastTest, MailSummary, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, Subject, TestEvent,
-    TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict, WebhookMessage,
+    AnalysisQuery, AnalysisResult, AnalysisStatus, Cause, CompanyName, Email, Evidence, GatewayUserName, Health, HealthChange,
+    IntegrationTest, IntegrationValues, LastTest, MailSummary, Page, PersonName, ProxyQuery, ProxyValues, Role, Secret, Subject,
+    TestEvent, TestReport, TestTarget, Timestamp, TokenName, TrafficQuery, TrafficSum, TrafficView, UsedBy, Verdict,
+    WebhookMessage,
 };
 use tokio::sync::mpsc;
 
-use crate::{AnalysisId, Choice, CompanyId, FileContent, IntegrationId, PersonId, ProxyId, Sealed, TokenId};
+use crate::{AnalysisId, Choice, CompanyId, FileContent, GatewayPersonId, IntegrationId, PersonId, ProxyId, Sealed, TokenId};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -615,4 +616,75 @@ pub trait ChecksStore: Send + Sync {
 
     /// The last changes, newest first.
     async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>>;
+}
+
+/// What a company's gateways go by, as it is stored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayRecord {
+    /// The policy in TOML; `None`: there is none yet.
+    pub text: Option<String>,
+    /// 0 while there is no policy; grows by one with every change of it.
+    pub version: u64,
+    /// Grows by one with every change of anything that stands here.
+    pub revision: u64,
+    /// When the policy was last changed.
+    pub changed_at: Option<Timestamp>,
+    /// Who did, by name.
+    pub changed_by: Option<String>,
+    /// Who can sign in at the gateways, by name.
+    pub people: Vec<GatewayPersonRecord>,
+}
+
+/// Somebody who can sign in at the company's gateways.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayPersonRecord {
+    /// Identifier.
+    pub id: GatewayPersonId,
+    /// The user name.
+    pub name: GatewayUserName,
+    /// The argon2id hash of the password, in PHC form.
+    pub password_hash: String,
+    /// The groups.
+    pub groups: Vec<String>,
+    /// Starts at 1 and grows by one with every change.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What gateways go by.
+#[async_trait]
+pub trait GatewayStore: Send + Sync {
+    /// All of it, as it stood at one moment.
+    async fn gateway(&self, company: CompanyId) -> StoreResult<GatewayRecord>;
+
+    /// Replaces the policy if nothing has changed since this revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NotFound`] when there is no such company.
+    async fn put_gateway_policy(
+        &self, company: CompanyId, revision: u64, text: &str, by: &str, now: Timestamp,
+    ) -> StoreResult<GatewayRecord>;
+
+    /// The revision alone: for whoever looks whether there is anything new.
+    async fn gateway_revision(&self, company: CompanyId) -> StoreResult<u64>;
+
+    /// Makes or replaces somebody who can sign in, if nothing has changed since this revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NameTaken`]; [`StoreError::NotFound`] when there is no such
+    /// company, or the person is another company's.
+    async fn put_gateway_person(&self, company: CompanyId, revision: u64, person: &GatewayPersonRecord) -> StoreResult<()>;
+
+    /// Deletes somebody, if nothing has changed since this revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NotFound`].
+    async fn delete_gateway_person(&self, company: CompanyId, revision: u64, id: GatewayPersonId) -> StoreResult<()>;
+
+    /// Says that something of it may have changed, soon after it has, whoever did it. Ends when it can't say so any more: then ask
+    /// anew. A change may go untold; whoever must not miss one looks every now and then besides.
+    async fn watch_gateway(&self, company: CompanyId) -> StoreResult<mpsc::Receiver<()>>;
 }

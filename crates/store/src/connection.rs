@@ -16,9 +16,10 @@ use gatehouse_platform::ports::{StoreError, StoreResult};
 use surrealdb::{
     Error, Surreal,
     engine::any::Any,
+    method::QueryStream,
     types::{AuthError, NotAllowedError, QueryError, Value, Variables},
 };
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 use crate::{open::Endpoint, runtime::runtime};
 
@@ -31,6 +32,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How long a single query may take. A server that went away without a word is noticed by this.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long it may take until a live query has begun.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When a server that does not answer is doubted.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -62,6 +66,8 @@ enum Failure {
 pub(crate) struct Connection {
     endpoint: Endpoint,
     state: RwLock<State>,
+    /// Told when it is closed: a live query holds the database open.
+    closed: watch::Sender<bool>,
     /// See [`Connection::generation`].
     generations: [AtomicU64; Scope::COUNT],
 }
@@ -105,7 +111,12 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
-        Self { endpoint, state: RwLock::new(State::Live(Arc::new(live))), generations: Default::default() }
+        Self {
+            endpoint,
+            state: RwLock::new(State::Live(Arc::new(live))),
+            closed: watch::Sender::new(false),
+            generations: Default::default(),
+        }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -206,6 +217,23 @@ impl Connection {
         format!("no answer within {} s", QUERY_TIMEOUT.as_secs())
     }
 
+    /// Begins a live query, and says when it has to end because the database is closed. It ends by itself with its connection.
+    ///
+    /// To be called, read and dropped on the engine's own threads.
+    pub(crate) async fn live_query(
+        &self, query: &str, vars: Variables,
+    ) -> StoreResult<(QueryStream<Value>, watch::Receiver<bool>)> {
+        // Noted first: a close that comes in between is not missed.
+        let closed = self.closed.subscribe();
+        let db = self.live().await.map_err(StoreError::Unavailable)?;
+        let begin = async { db.query(query).bind(vars).await?.stream::<Value>(0) };
+        match tokio::time::timeout(LIVE_TIMEOUT, begin).await {
+            Ok(Ok(stream)) => Ok((stream, closed)),
+            Ok(Err(error)) => Err(Failure::of(&error).into_error(query)),
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {} s", LIVE_TIMEOUT.as_secs()))),
+        }
+    }
+
     /// The connection, made anew where it broke.
     async fn live(&self) -> Result<Arc<Surreal<Any>>, String> {
         if let State::Live(db) = &*self.state.read().await {
@@ -235,6 +263,7 @@ impl Connection {
     /// Lets go of the database; queries that run come to their end first.
     pub(crate) async fn close(&self) {
         let before = std::mem::replace(&mut *self.state.write().await, State::Closed);
+        self.closed.send_replace(true);
         // What is closed answers nothing, not even what is kept.
         self.count(Scope::Proxies);
         self.count(Scope::People);

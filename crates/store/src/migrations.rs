@@ -23,6 +23,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, name: "integrations", text: include_str!("../migrations/0002_integrations.surql") },
     Migration { number: 3, name: "checks", text: include_str!("../migrations/0003_checks.surql") },
     Migration { number: 4, name: "fallback", text: include_str!("../migrations/0004_fallback.surql") },
+    Migration { number: 5, name: "gateway", text: include_str!("../migrations/0005_gateway.surql") },
+    Migration { number: 6, name: "gateway people", text: include_str!("../migrations/0006_gateway_people.surql") },
 ];
 
 /// How long other programs that start at the same time may keep this one from its turn.

@@ -8,15 +8,18 @@ use gatehouse_domain::{
     Timestamp, TrafficQuery, TrafficSum, TrafficView, UsedBy, WebhookMessage,
 };
 use gatehouse_platform::{
-    AnalysisId, CompanyId, FileContent, IntegrationId, PersonId, ProxyId, Sealed, TokenId,
+    AnalysisId, CompanyId, FileContent, GatewayPersonId, IntegrationId, PersonId, ProxyId, Sealed, TokenId,
     integrations::{IntegrationSecret, secret_binding},
     ports::{
-        AccessStore, AnalysisRecord, AnalysisState, AnalysisStore, Authenticated, ChecksRecord, ChecksStore, IntegrationRecord,
-        IntegrationStore, IntegrationWrite, KeptFinding, KeyStore, Lease, PersonRecord, PersonWrite, ProxyRecord, ProxyStore,
-        ProxyWrite, SealedPlace, SecretOwner, StoreResult, TestSlot, TokenRecord, TrafficStore,
+        AccessStore, AnalysisRecord, AnalysisState, AnalysisStore, Authenticated, ChecksRecord, ChecksStore, GatewayPersonRecord,
+        GatewayRecord, GatewayStore, IntegrationRecord, IntegrationStore, IntegrationWrite, KeptFinding, KeyStore, Lease,
+        PersonRecord, PersonWrite, ProxyRecord, ProxyStore, ProxyWrite, SealedPlace, SecretOwner, StoreResult, TestSlot,
+        TokenRecord, TrafficStore,
     },
     proxies::password_binding,
 };
+
+use tokio::sync::mpsc;
 
 use crate::{Store, connection::Scope};
 
@@ -333,5 +336,34 @@ impl ChecksStore for Store {
 
     async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>> {
         self.health_changes(company, limit).await
+    }
+}
+
+#[async_trait]
+impl GatewayStore for Store {
+    async fn gateway(&self, company: CompanyId) -> StoreResult<GatewayRecord> {
+        self.gateway(company).await
+    }
+
+    async fn put_gateway_policy(
+        &self, company: CompanyId, revision: u64, text: &str, by: &str, now: Timestamp,
+    ) -> StoreResult<GatewayRecord> {
+        self.put_gateway_policy(company, revision, text, by, now).await
+    }
+
+    async fn gateway_revision(&self, company: CompanyId) -> StoreResult<u64> {
+        self.gateway_revision(company).await
+    }
+
+    async fn put_gateway_person(&self, company: CompanyId, revision: u64, person: &GatewayPersonRecord) -> StoreResult<()> {
+        self.put_gateway_person(company, revision, person).await
+    }
+
+    async fn delete_gateway_person(&self, company: CompanyId, revision: u64, id: GatewayPersonId) -> StoreResult<()> {
+        self.delete_gateway_person(company, revision, id).await
+    }
+
+    async fn watch_gateway(&self, company: CompanyId) -> StoreResult<mpsc::Receiver<()>> {
+        self.watch_gateway(company).await
     }
 }

@@ -2,6 +2,8 @@
 
 mod analyses;
 mod checks;
+mod gateway;
+mod gateway_people;
 mod integrations;
 mod proxies;
 mod sessions;
@@ -82,6 +84,11 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(traffic::export))
         .routes(routes!(checks::get, checks::put))
         .routes(routes!(checks::changes))
+        .routes(routes!(gateway::get, gateway::replace))
+        .routes(routes!(gateway::check))
+        .routes(routes!(gateway::explain))
+        .routes(routes!(gateway_people::list, gateway_people::create))
+        .routes(routes!(gateway_people::get, gateway_people::replace, gateway_people::delete))
 }
 
 /// The API below `/api/v1`.

@@ -28,9 +28,9 @@ const EXPORT_STEP: u16 = 1000;
 pub struct ListParams {
     /// Searched for in host, consumer, proxy, method and cause; all words must be there.
     q: Option<String>,
-    /// `direct`, or the identifier of a proxy setting.
+    /// `direct`, the identifier of a proxy setting, or `egress:NAME` for a way out of the gateway's policy.
     proxy: Option<String>,
-    /// The identifier of a consumer.
+    /// The identifier of a consumer; `person:NAME` or `client:ADDRESS` for one of the gateway's.
     consumer: Option<String>,
     /// Exactly this host, with or without port.
     host: Option<String>,
@@ -47,7 +47,7 @@ pub struct ListParams {
     cursor: Option<String>,
 }
 
-/// The platform's own requests, the newest first. A page may be short, or empty, and still have a `next`.
+/// The platform's own requests and those through its gateways, the newest first. A page may be short, or empty, and still have a `next`.
 #[utoipa::path(
     get, path = "/api/v1/traffic", operation_id = "listTraffic", tag = "traffic", params(ListParams),
     responses(

@@ -6,9 +6,11 @@ mod checks;
 
 mod cli;
 mod gateway;
+mod gateway_database;
 mod harness;
 mod integrations;
 mod parts;
 mod proxies;
 mod secrets;
+mod stored_policy;
 mod survival;

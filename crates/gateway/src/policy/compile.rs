@@ -89,7 +89,7 @@ impl Policy {
             let line = before.iter().filter(|b| **b == b'\n').count() + 1;
             vec![Problem { file: file.clone(), line, column: 1, message: "This is not UTF-8 text.".into() }]
         })?;
-        Self::compile(&text, path.parent().unwrap_or(Path::new("")), &file)
+        Self::compile(&text, path.parent().unwrap_or(Path::new("")), &file, |_, _, _| {})
     }
 
     /// Reads a policy from a text. `base`: the folder that the files it names are relative to.
@@ -97,10 +97,13 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, in the order of the file.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Problem>> {
-        Self::compile(text, base, "policy.toml")
+        Self::compile(text, base, "policy.toml", |_, _, _| {})
     }
 
-    fn compile(text: &str, base: &Path, file: &str) -> Result<Self, Vec<Problem>> {
+    /// `adapt` sees what was read before anything follows from it.
+    pub(super) fn compile(
+        text: &str, base: &Path, file: &str, adapt: impl FnOnce(&Table<'_>, &mut File, &mut Notes),
+    ) -> Result<Self, Vec<Problem>> {
         let mut notes = Notes::default();
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
@@ -111,9 +114,11 @@ impl Policy {
         if !notes.is_empty() {
             return Err(notes.problems(text, file));
         }
-        let Some(read) = File::read(&Table::new(document.get_ref(), 0, ""), &mut notes) else {
+        let table = Table::new(document.get_ref(), 0, "");
+        let Some(mut read) = File::read(&table, &mut notes) else {
             return Err(notes.problems(text, file));
         };
+        adapt(&table, &mut read, &mut notes);
         let policy = Compiler { file: read, base, notes: &mut notes }.compile();
         match policy {
             Some(policy) if notes.is_empty() => Ok(policy),

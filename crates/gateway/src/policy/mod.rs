@@ -10,6 +10,7 @@ mod explain;
 pub mod file;
 pub mod lists;
 mod read;
+mod stored;
 mod tables;
 pub mod value;
 
@@ -21,6 +22,7 @@ use ipnet::IpNet;
 pub use decide::{Action, Decision, Egress, Question, WayOut, Why};
 pub use explain::{Explanation, Passed};
 pub use read::{At, Problem};
+pub use stored::{Operator, StoredPerson};
 pub use value::{Level, Scheme, Scope};
 
 use crate::guard::Guard;

@@ -220,6 +220,12 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Where a key of a section stands, if it does.
+    pub(crate) fn place(&self, section: &str, key: &str) -> Option<usize> {
+        let section = self.get(section)?.get_ref().as_table()?;
+        section.get_key_value(key).map(|(key, _)| key.span().start)
+    }
+
     /// A section, `[name]`; its defaults when it isn't there.
     pub(crate) fn section<T: ReadTable>(&self, key: &str, name: &'static str, notes: &mut Notes) -> Option<T> {
         match self.get(key) {

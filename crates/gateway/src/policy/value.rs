@@ -352,6 +352,14 @@ impl PasswordText {
         Argon2::default().hash_password(password.as_bytes(), &salt).map(|hash| Self(hash.to_string()))
     }
 
+    /// Takes one in PHC form; `None` when it is none of argon2id.
+    #[must_use]
+    pub fn of_hash(text: &str) -> Option<Self> {
+        let right = PasswordHash::new(text)
+            .is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some() && hash.salt.is_some());
+        right.then(|| Self(text.to_string()))
+    }
+
     /// In PHC form, `$argon2id$v=19$m=…`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -372,10 +380,8 @@ impl Read for PasswordText {
 
     fn read(value: &Spanned<DeValue<'_>>, notes: &mut Notes) -> Option<Self> {
         let text = value.get_ref().as_str().unwrap_or_default();
-        let right = PasswordHash::new(text)
-            .is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some() && hash.salt.is_some());
-        if right {
-            return Some(Self(text.to_string()));
+        if let Some(hash) = Self::of_hash(text) {
+            return Some(hash);
         }
         notes.note(value.span().start, format!("This must be {}.", Self::EXPECTED));
         None

@@ -3,6 +3,7 @@
 pub(crate) mod analysis;
 pub(crate) mod checks;
 pub(crate) mod company;
+pub(crate) mod gateway;
 pub(crate) mod installation;
 pub(crate) mod integration;
 pub(crate) mod kept_finding;

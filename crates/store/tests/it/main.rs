@@ -4,6 +4,7 @@ mod access;
 mod analyses;
 mod checks;
 mod crash;
+mod gateway;
 mod integrations;
 mod keys;
 mod opening;

@@ -173,7 +173,11 @@ impl Names {
         if let Some(id) = &query.proxy
             && ways.iter().all(|(value, _)| value != id)
         {
-            ways.push((id.clone(), "A proxy that is not there any more".to_string()));
+            let name = match id.strip_prefix("egress:") {
+                Some(egress) => format!("Through {egress} (of the gateway)"),
+                None => "A proxy that is not there any more".to_string(),
+            };
+            ways.push((id.clone(), name));
         }
         let first = page.and_then(|page| page.items.first());
         let consumer =
@@ -478,6 +482,7 @@ fn kind_of_consumer(kind: &str) -> String {
         "integration_test" => "Test of an integration".to_string(),
         "proxy_test" => "Test of a proxy setting".to_string(),
         "webhook" => "Webhook".to_string(),
+        "gateway" => "Gateway".to_string(),
         other => other.replace('_', " "),
     }
 }
