@@ -27,7 +27,7 @@ use crate::{
     names::Host,
     page::Refusal,
     policy::{
-        Decision, Egress, EgressSettings, Way,
+        Egress, EgressSettings, Way, WayOut,
         file::Timeouts,
         value::{Strategy, UpstreamScheme, UpstreamUrl},
     },
@@ -298,12 +298,12 @@ pub(crate) struct Egresses {
 
 impl Egresses {
     /// Whether names are resolved here, and not by another proxy.
-    pub(crate) fn resolves_here(&self, decision: &Decision<'_>, snapshot: &Snapshot) -> bool {
+    pub(crate) fn resolves_here(&self, way: Option<&WayOut<'_>>, snapshot: &Snapshot) -> bool {
         let here = |way: &Way| match way {
             Way::Direct { .. } => true,
             Way::Upstream { url, .. } => url.scheme == UpstreamScheme::Socks5,
         };
-        match &decision.egress {
+        match way {
             None => true,
             Some(Egress::One((_, one))) => here(&one.way),
             Some(Egress::Pool((_, pool))) => {
@@ -339,9 +339,9 @@ impl Egresses {
 
     /// Where to connect to, by what was decided.
     pub(crate) fn target(
-        &self, snapshot: &Snapshot, decision: &Decision<'_>, host: &Host, port: u16, addresses: Vec<SocketAddr>, client: IpAddr,
+        &self, snapshot: &Snapshot, way: Option<&WayOut<'_>>, host: &Host, port: u16, addresses: Vec<SocketAddr>, client: IpAddr,
     ) -> Result<Target, Refusal> {
-        let lanes = match &decision.egress {
+        let lanes = match way {
             None => vec![snapshot.direct.clone()],
             Some(Egress::One((at, _))) => snapshot.lanes.get(*at).cloned().into_iter().collect(),
             Some(Egress::Pool((_, pool))) => {
@@ -393,7 +393,7 @@ impl Egresses {
     }
 
     /// TLS to upstream proxies, with the system's certificates.
-    fn tls(&self) -> Option<&TlsConnector> {
+    pub(crate) fn tls(&self) -> Option<&TlsConnector> {
         let make = || {
             let mut roots = rustls::RootCertStore::empty();
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     pub(crate) sink: Option<Arc<dyn Sink>>,
     pub(crate) metrics: Metrics,
+    /// Lists were fetched that are other ones than those in force.
+    pub(crate) lists_changed: tokio::sync::Notify,
     usage: Option<PathBuf>,
     own: Vec<SocketAddr>,
     /// Told apart from another gateway of the same name by what comes behind it.
@@ -282,6 +284,7 @@ impl Gateway {
             log,
             sink,
             metrics: Metrics::default(),
+            lists_changed: tokio::sync::Notify::new(),
             usage,
             own: addresses.clone(),
             stop: watch::Sender::new(Stop::Running),
@@ -293,6 +296,7 @@ impl Gateway {
             tokio::spawn(accept(shared.clone(), listener));
         }
         tokio::spawn(sweep(shared.clone()));
+        tokio::spawn(crate::fetch::keep_fetching(shared.clone()));
         Ok(Self { shared, addresses })
     }
 
@@ -314,6 +318,11 @@ impl Gateway {
         if now != before || !is_enabled {
             self.shared.cache.clear(Some(&now));
         }
+    }
+
+    /// Returns when lists were fetched that are not in force yet: the policy is to be read again, and swapped.
+    pub async fn lists_changed(&self) {
+        self.shared.lists_changed.notified().await;
     }
 
     /// Forgets all kept answers.

@@ -9,6 +9,7 @@ mod cache;
 mod compress;
 mod dial;
 mod egress;
+mod fetch;
 mod gateway;
 pub mod guard;
 pub mod http;

@@ -326,7 +326,7 @@ impl Session {
         let mut addresses = None;
         if decision.addresses_matter {
             // Where another proxy gets the name, it picks the address.
-            let resolves_here = self.shared.egress.resolves_here(&decision, snapshot);
+            let resolves_here = self.shared.egress.resolves_here(decision.egress.as_ref(), snapshot);
             let open = self.shared.egress.addresses(snapshot, &asked.host, asked.port, !resolves_here).await?;
             let found: Vec<IpAddr> = open.iter().map(SocketAddr::ip).collect();
             decision = policy.decide_resolved(&question, &found);
@@ -360,7 +360,7 @@ impl Session {
         let addresses = match addresses {
             Some(addresses) => addresses,
             None => {
-                let resolves_here = egress.resolves_here(decision, snapshot);
+                let resolves_here = egress.resolves_here(decision.egress.as_ref(), snapshot);
                 if resolves_here || decision.resolve {
                     egress.addresses(snapshot, &asked.host, asked.port, !resolves_here).await?
                 } else {
@@ -368,7 +368,7 @@ impl Session {
                 }
             }
         };
-        egress.target(snapshot, decision, &asked.host, asked.port, addresses, self.client)
+        egress.target(snapshot, decision.egress.as_ref(), &asked.host, asked.port, addresses, self.client)
     }
 
     /// Opens a tunnel. The target is connected to before the client hears that it is.

@@ -3,22 +3,23 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use gatehouse_domain::Secret;
 use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
 use super::{
-    EgressSettings, GroupSet, Limit, Person, Policy, Pool, Rule, Settings, Skipped, Summary, Way, Who,
+    EgressSettings, FetchedLists, GroupSet, Limit, Person, Policy, Pool, Rule, Settings, Skipped, Summary, Way, Who,
     decide::Egress,
     file::{File, RuleEntry, beside},
     lists::{self, Entry},
     read::{At, Notes, Problem, ReadTable as _, Table},
     tables::{Names, NamesBuilder, Networks, Ranges, Reach, Sets},
-    value::{Action, EgressKind, Level, Place, Scheme},
+    value::{Action, EgressKind, Level, ListUrl, Place, Scheme},
 };
 
 /// As many as a mask has bits.
@@ -191,12 +192,18 @@ impl Compiler<'_> {
             };
             rules.push(Rule { name, reason, entry, egress, limit });
         }
-        let (category_names, category_nets, skipped) = self.categories();
+        let lists_egress = match self.file.lists.egress.clone() {
+            Some(name) => self.find("egress or pool", &name, &ways),
+            None => default_egress,
+        };
+        let mut fetched = FetchedLists { all: Vec::new(), every: self.file.lists.every, egress: lists_egress };
+        let (category_names, category_nets, skipped, awaited) = self.categories(&mut fetched);
         let identities = self.identities();
         if !self.notes.is_empty() {
             return None;
         }
-        Some(self.build(rules, &rule_categories, category_names, &category_nets, identities, skipped, (egresses, pools, limits)))
+        let lists = (skipped, awaited, fetched);
+        Some(self.build(rules, &rule_categories, category_names, &category_nets, identities, lists, (egresses, pools, limits)))
     }
 
     /// Notes names that occur twice, and where they may be found.
@@ -444,9 +451,21 @@ impl Compiler<'_> {
         seen.into_iter().collect()
     }
 
-    fn categories(&mut self) -> (NamesBuilder, Vec<(IpNet, usize)>, Vec<Skipped>) {
+    /// Where the list of this address is kept.
+    fn kept_list(&mut self, url: &At<ListUrl>) -> Option<PathBuf> {
+        let Some(folder) = &self.file.lists.folder else {
+            self.notes.note(url.at, "Lists that are fetched need a folder to be kept in: [lists] folder.");
+            return None;
+        };
+        let hash: [u8; 32] = Sha256::digest(url.text.as_bytes()).into();
+        let name: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(beside(self.base, folder).join(format!("{name}.list")))
+    }
+
+    #[allow(clippy::type_complexity, reason = "what comes of it, each for another step")]
+    fn categories(&mut self, fetched: &mut FetchedLists) -> (NamesBuilder, Vec<(IpNet, usize)>, Vec<Skipped>, Vec<String>) {
         let categories = std::mem::take(&mut self.file.categories);
-        let (mut names, mut nets, mut skipped) = (NamesBuilder::new(), Vec::new(), Vec::new());
+        let (mut names, mut nets, mut skipped, mut awaited) = (NamesBuilder::new(), Vec::new(), Vec::new(), Vec::new());
         if let Some(over) = categories.get(MAX_CATEGORIES) {
             self.notes.note(over.at, format!("There are more than {MAX_CATEGORIES} categories: put some of them together."));
         } else {
@@ -455,28 +474,39 @@ impl Compiler<'_> {
                     add_place(place, position, &mut names, &mut nets);
                 }
                 for file in &category.files {
-                    if let Some(counted) = self.list(file, position, &mut names, &mut nets) {
+                    let path = beside(self.base, file);
+                    if let Some(counted) = self.list(&path, file.at, position, &mut names, &mut nets) {
                         skipped.push(counted);
+                    }
+                }
+                for url in &category.urls {
+                    let Some(path) = self.kept_list(url) else { continue };
+                    if path.exists() {
+                        skipped.extend(self.list(&path, url.at, position, &mut names, &mut nets));
+                    } else if !awaited.contains(&url.text) {
+                        awaited.push(url.text.clone());
+                    }
+                    if !fetched.all.iter().any(|(known, _)| known.text == url.text) {
+                        fetched.all.push((url.value.clone(), path));
                     }
                 }
             }
         }
         self.file.categories = categories;
-        (names, nets, skipped)
+        (names, nets, skipped, awaited)
     }
 
     /// Reads a list; says what was skipped of it.
     fn list(
-        &mut self, file: &At<String>, category: usize, names: &mut NamesBuilder, nets: &mut Vec<(IpNet, usize)>,
+        &mut self, path: &Path, at: usize, category: usize, names: &mut NamesBuilder, nets: &mut Vec<(IpNet, usize)>,
     ) -> Option<Skipped> {
-        let path = beside(self.base, file);
-        let too_large = std::fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LIST);
+        let too_large = std::fs::metadata(path).is_ok_and(|meta| meta.len() > MAX_LIST);
         let read =
-            if too_large { Err("it is larger than 1 GiB".to_string()) } else { std::fs::read(&path).map_err(|e| e.to_string()) };
+            if too_large { Err("it is larger than 1 GiB".to_string()) } else { std::fs::read(path).map_err(|e| e.to_string()) };
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.notes.note(file.at, format!("{} can't be read: {error}.", path.display()));
+                self.notes.note(at, format!("{} can't be read: {error}.", path.display()));
                 return None;
             }
         };
@@ -491,15 +521,15 @@ impl Compiler<'_> {
         });
         // A page that says "not found", or a list of another kind, would leave a category empty without a word.
         if counts.entries == 0 && counts.skipped > 0 {
-            self.notes.note(file.at, format!("{} names no host: it has to be a list, one host a line.", path.display()));
+            self.notes.note(at, format!("{} names no host: it has to be a list, one host a line.", path.display()));
         }
-        (counts.skipped > 0).then_some(Skipped { file: path, counts })
+        (counts.skipped > 0).then_some(Skipped { file: path.to_path_buf(), counts })
     }
 
     #[allow(clippy::too_many_arguments, reason = "what the steps before have made")]
     fn build(
         self, rules: Vec<Rule>, rule_categories: &[Vec<usize>], category_names: NamesBuilder, category_nets: &[(IpNet, usize)],
-        identity_nets: Vec<(IpNet, usize)>, skipped: Vec<Skipped>,
+        identity_nets: Vec<(IpNet, usize)>, (skipped, awaited, lists): (Vec<Skipped>, Vec<String>, FetchedLists),
         (egresses, pools, limits): (Vec<EgressSettings>, Vec<Pool>, Vec<Limit>),
     ) -> Policy {
         let File {
@@ -631,6 +661,7 @@ impl Compiler<'_> {
             egresses: egresses.len(),
             limits: limits.len(),
             skipped,
+            awaited,
             memory: category_names.memory() + names.memory(),
         };
         let needs_person = rules.iter().any(|rule| !rule.entry.people.is_empty() || !rule.entry.groups.is_empty());
@@ -645,6 +676,7 @@ impl Compiler<'_> {
                 cache,
                 compress,
                 usage,
+                lists,
                 forwarded,
                 pac,
                 egresses,

@@ -11,8 +11,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{
     read::{At, Notes, ReadTable, Table, section},
     value::{
-        Action, Bytes, Days, EgressKind, ForwardedFields, Hours, Level, LogFormat, MethodName, PasswordText, PerSecond, Place,
-        Ports, Scheme, Scope, Strategy, UpstreamUrl, Zone,
+        Action, Bytes, Days, EgressKind, ForwardedFields, Hours, Level, ListUrl, LogFormat, MethodName, PasswordText, PerSecond,
+        Place, Ports, Scheme, Scope, Strategy, UpstreamUrl, Zone,
     },
 };
 
@@ -119,6 +119,19 @@ section! {
 }
 
 section! {
+    /// `[lists]`: how lists of categories are fetched (`urls`).
+    pub struct Lists {
+        /// The folder in which they are kept, so that a start does not wait for them. Needed where there are any. Relative to the
+        /// policy file.
+        pub folder: Option<At<String>> = None,
+        /// How often each is asked for. Default: 1 day.
+        pub every: Duration = Duration::from_secs(86_400),
+        /// The egress or pool that they come through. Default: `network.egress`.
+        pub egress: Option<At<String>> = None,
+    }
+}
+
+section! {
     /// `[forwarded]`: what targets learn about the client and the gateway.
     pub struct Forwarded {
         /// `"remove"`, `"add"`. Default: `"remove"`: nobody learns who asks.
@@ -183,6 +196,8 @@ section! {
         /// Lists, one entry a line: hosts files (the name alone), domains (with what is below), AdBlock-style `||domain^`
         /// (with what is below). Relative to the policy file. Default: none.
         pub files: Vec<At<String>> = Vec::new(),
+        /// The same lists, fetched from `http` or `https` addresses as `[lists]` says. Default: none.
+        pub urls: Vec<At<ListUrl>> = Vec::new(),
     }
 }
 
@@ -315,6 +330,8 @@ pub struct File {
     pub compress: Compress,
     /// `[usage]`
     pub usage: Usage,
+    /// `[lists]`
+    pub lists: Lists,
     /// `[forwarded]`
     pub forwarded: Forwarded,
     /// `[pac]`
@@ -347,6 +364,7 @@ const SECTIONS: &[&str] = &[
     "cache",
     "compress",
     "usage",
+    "lists",
     "forwarded",
     "pac",
     "levels",
@@ -370,6 +388,7 @@ impl ReadTable for File {
         let cache = table.section("cache", "[cache]", notes);
         let compress = table.section("compress", "[compress]", notes);
         let usage = table.section("usage", "[usage]", notes);
+        let lists = table.section("lists", "[lists]", notes);
         let forwarded = table.section("forwarded", "[forwarded]", notes);
         let pac = table.section("pac", "[pac]", notes);
         let levels = table.section("levels", "[levels]", notes);
@@ -389,6 +408,7 @@ impl ReadTable for File {
             cache: cache?,
             compress: compress?,
             usage: usage?,
+            lists: lists?,
             forwarded: forwarded?,
             pac: pac?,
             levels: levels?,

@@ -28,7 +28,7 @@ pub use value::{Level, Scheme, Scope};
 use crate::guard::Guard;
 use compile::Tables;
 use file::{Cache, Clients, Compress, Forwarded, Listen, Log, Network, Pac, RuleEntry, Timeouts, Usage};
-use value::{Bytes, PerSecond, Strategy, UpstreamUrl};
+use value::{Bytes, ListUrl, PerSecond, Strategy, UpstreamUrl};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct Settings {
     pub compress: Compress,
     /// Where it keeps what is counted of volumes.
     pub usage: Usage,
+    /// Lists that are fetched.
+    pub lists: FetchedLists,
     /// What it says about clients and itself.
     pub forwarded: Forwarded,
     /// What browsers are told.
@@ -178,6 +180,17 @@ pub struct Pool {
     pub strategy: Strategy,
 }
 
+/// Lists that are fetched.
+#[derive(Debug, Clone)]
+pub struct FetchedLists {
+    /// From where, and to which file; each once.
+    pub all: Vec<(ListUrl, PathBuf)>,
+    /// How often.
+    pub every: Duration,
+    /// Which way.
+    pub egress: Option<Egress<usize>>,
+}
+
 /// How much may be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
@@ -275,6 +288,8 @@ pub struct Summary {
     pub limits: usize,
     /// Lists of which not all could be used.
     pub skipped: Vec<Skipped>,
+    /// Lists that were not fetched yet: what they would name is in no category.
+    pub awaited: Vec<String>,
     /// Bytes of memory of the names.
     pub memory: usize,
 }
@@ -297,6 +312,9 @@ impl std::fmt::Display for Summary {
         )?;
         if self.rules == 0 {
             write!(f, "\nThere is no rule: every request is refused.")?;
+        }
+        for url in &self.awaited {
+            write!(f, "\n{url} was not fetched yet: what it names is in no category until then.")?;
         }
         for Skipped { file, counts } in &self.skipped {
             let (skipped, all) = (thousands(counts.skipped), thousands(counts.skipped + counts.entries));

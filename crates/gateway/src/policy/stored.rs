@@ -18,6 +18,10 @@ pub struct Operator<'a> {
     pub files: Option<&'a Path>,
     /// Where records are written.
     pub log: Option<(&'a str, LogFormat)>,
+    /// The folder for what the gateway itself keeps: used volumes, lists that were fetched.
+    pub state: Option<&'a Path>,
+    /// The folder for answers that are kept; without one they are kept in memory only.
+    pub cache: Option<&'a Path>,
     /// Private addresses stay closed, whatever the policy says: of an installation that several companies share.
     pub public_only: bool,
 }
@@ -58,6 +62,18 @@ impl Operator<'_> {
         if let Some((_, format)) = self.log {
             file.log.format = format;
         }
+        for (section, key, setting) in
+            [("cache", "folder", Some("GATEWAY_CACHE")), ("usage", "path", None), ("lists", "folder", None)]
+        {
+            if let Some(at) = table.place(section, key) {
+                let how = setting.map(|setting| format!(" and set {setting}")).unwrap_or_default();
+                notes.note(at, format!("Where the gateway keeps things is said where it is started: leave '{key}' out{how}."));
+            }
+        }
+        let text = |path: &Path| path.display().to_string();
+        file.cache.folder = self.cache.map(text);
+        file.usage.path = self.state.map(|folder| text(&folder.join("usage")));
+        file.lists.folder = self.state.map(|folder| At { value: text(&folder.join("lists")), at: 0 });
         for category in &mut file.categories {
             // What is refused is not looked at: not even whether there is such a file is told.
             category.files.retain(|path| self.may_read(path, notes));
@@ -144,6 +160,16 @@ mod tests {
         }
         let refused = problems("[listen]\naddresses = '0.0.0.0:1'\n\n[log]\npath = '/etc/cron.d/x'\n", &operator);
         assert!(refused.contains("2: Where the gateway listens") && refused.contains("5: Where the gateway writes"), "{refused}");
+        let refused = problems("[cache]\nfolder = '/tmp/x'\n\n[usage]\npath = '/etc/x'\n\n[lists]\nfolder = '/etc'\n", &operator);
+        for line in ["2: ", "5: ", "8: "] {
+            assert!(refused.contains(&format!("{line}Where the gateway keeps things")), "{refused}");
+        }
+        let kept =
+            Operator { state: Some(Path::new("/var/lib/x")), cache: Some(Path::new("/var/cache/x")), ..Operator::default() };
+        let policy = Policy::parse_stored("[cache]\nenabled = true\n", &[], &kept).expect("right");
+        let settings = policy.settings();
+        assert_eq!(settings.cache.folder.as_deref(), Some("/var/cache/x"));
+        assert_eq!(settings.usage.path.as_deref(), Some("/var/lib/x/usage"));
         let logged = Operator { log: Some(("-", LogFormat::Squid)), ..Operator::default() };
         let policy = Policy::parse_stored("[log]\nformat = 'json'\n", &[], &logged).expect("right");
         assert_eq!(policy.settings().log.path.as_deref(), Some("-"));

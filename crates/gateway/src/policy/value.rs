@@ -430,6 +430,42 @@ read_text!(
     }
 );
 
+/// Where a list is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ListUrl {
+    /// As it was written.
+    pub text: String,
+    /// Over TLS.
+    pub is_secure: bool,
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// What is asked for there.
+    pub path: String,
+}
+
+impl ListUrl {
+    /// Reads `http://…` or `https://…`, without a user name and without a fragment.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let (is_secure, port) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (false, 80),
+            "https" => (true, 443),
+            _ => return None,
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (host, port) = Host::parse_authority(authority, Some(port)).ok()?;
+        let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
+        // It becomes a line of a request.
+        path.bytes().all(|byte| byte.is_ascii_graphic()).then(|| Self { text: text.to_string(), is_secure, host, port, path })
+    }
+}
+
+read_text!(ListUrl, "the address of a list, like \"https://lists.example/ads.txt\"", ListUrl::parse);
+
 /// Where a request goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {

@@ -11,6 +11,7 @@ mod folder;
 mod forwarding;
 mod framing;
 mod limits;
+mod lists;
 mod people;
 mod stopping;
 mod tunnels;
