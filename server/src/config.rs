@@ -80,6 +80,9 @@ pub struct GatewayArgs {
     /// Folder of the lists and passwords that a policy in the database may name [default: none, it can name no files]
     #[arg(long = "gateway-files", env = "GATEHOUSE_GATEWAY_FILES")]
     files: Option<PathBuf>,
+    /// The folder for answers that the gateway keeps, where its policy is in the database [default: in memory only]
+    #[arg(long = "gateway-cache", env = "GATEHOUSE_GATEWAY_CACHE")]
+    cache: Option<PathBuf>,
     /// File for the gateway's records, or - for standard output, when the policy is in the database [default: none]
     #[arg(long = "gateway-log", env = "GATEHOUSE_GATEWAY_LOG")]
     log: Option<String>,
@@ -211,6 +214,7 @@ struct SettingsFile {
     gateway_policy: Option<PathBuf>,
     gateway_company: Option<String>,
     gateway_files: Option<PathBuf>,
+    gateway_cache: Option<PathBuf>,
     gateway_log: Option<String>,
     gateway_log_format: Option<String>,
     gateway_traffic: Option<u32>,
@@ -242,6 +246,8 @@ pub struct Settings {
     pub gateway_company: Option<String>,
     /// The folder of files that a stored policy may name.
     pub gateway_files: Option<PathBuf>,
+    /// The folder for answers that are kept, likewise.
+    pub gateway_cache: Option<PathBuf>,
     /// Where the gateway writes its records, where its policy is in the database.
     pub gateway_log: Option<(String, LogFormat)>,
     /// How many of the gateway's records a second go into the database.
@@ -376,6 +382,7 @@ impl Settings {
             gateway_policy,
             gateway_company: pick(&gateway.company, &file.gateway_company),
             gateway_files: path(gateway.files, file.gateway_files),
+            gateway_cache: path(gateway.cache, file.gateway_cache),
             gateway_log: pick(&gateway.log, &file.gateway_log).map(|path| (path, log_format)),
             gateway_traffic,
             gateway_metrics,
@@ -412,7 +419,17 @@ impl Settings {
     /// How policies that are in the database are judged here.
     #[must_use]
     pub fn judge(&self) -> Judge {
-        Judge { files: self.gateway_files.clone(), log: self.gateway_log.clone(), public_only: self.cloud }
+        // Gateways of several companies may share a folder.
+        let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
+        let company =
+            self.gateway_company.as_ref().map(|name| format!("-{}", name.chars().map(plain).take(60).collect::<String>()));
+        Judge {
+            files: self.gateway_files.clone(),
+            log: self.gateway_log.clone(),
+            state: Some(self.data.join(format!("gateway{}", company.unwrap_or_default()))),
+            cache: self.gateway_cache.clone(),
+            public_only: self.cloud,
+        }
     }
 
     /// Where the commands reach a running server that owns the embedded database; `None` where several processes can open it.

@@ -169,6 +169,7 @@ async fn follow(gateway: &Gateway, traffic: Option<&TrafficSink>, path: &Path, m
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
+            () = gateway.lists_changed() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
         let now = changed(path);

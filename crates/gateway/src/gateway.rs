@@ -410,6 +410,9 @@ fn unusable(path: &Path, error: io::Error) -> StartError {
 
 /// Under another name first: a program that ends in the middle leaves the one before.
 fn write_usage(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let new = path.with_extension("new");
     std::fs::write(&new, text)?;
     std::fs::rename(new, path)

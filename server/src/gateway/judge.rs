@@ -16,6 +16,10 @@ pub struct Judge {
     pub files: Option<PathBuf>,
     /// Where the gateway writes its records.
     pub log: Option<(String, LogFormat)>,
+    /// The folder for what the gateway itself keeps.
+    pub state: Option<PathBuf>,
+    /// The folder for answers that it keeps for others.
+    pub cache: Option<PathBuf>,
     /// Several companies share this installation's network.
     pub public_only: bool,
 }
@@ -29,6 +33,8 @@ impl Judge {
         let operator = Operator {
             files: self.files.as_deref().map(Path::new),
             log: self.log.as_ref().map(|(path, format)| (path.as_str(), *format)),
+            state: self.state.as_deref().map(Path::new),
+            cache: self.cache.as_deref().map(Path::new),
             public_only: self.public_only,
         };
         Policy::parse_stored(text, people, &operator)

@@ -186,6 +186,10 @@ impl Follower {
                     asked = true;
                     true
                 }
+                () = gateway.lists_changed() => {
+                    asked = true;
+                    true
+                }
             };
             if !goes_on {
                 // Never in circles, whatever ends the watch.

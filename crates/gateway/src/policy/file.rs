@@ -124,7 +124,7 @@ section! {
         /// The folder in which they are kept, so that a start does not wait for them. Needed where there are any. Relative to the
         /// policy file.
         pub folder: Option<At<String>> = None,
-        /// How often each is asked for. Default: 1 day.
+        /// How often each is asked for. Default: 24 h.
         pub every: Duration = Duration::from_secs(86_400),
         /// The egress or pool that they come through. Default: `network.egress`.
         pub egress: Option<At<String>> = None,
