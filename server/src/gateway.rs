@@ -117,6 +117,11 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// What browsers ask for to find the gateway; `None` for clients that it does not serve.
+    pub fn pac(&self, host: &str, client: std::net::IpAddr) -> Option<String> {
+        self.gateway.upgrade()?.pac(host, client)
+    }
+
     /// In Prometheus' text form; empty when the gateway has ended.
     pub fn text(&self) -> String {
         let mut text = self.gateway.upgrade().map(|gateway| gateway.metrics()).unwrap_or_default();

@@ -8,6 +8,7 @@ mod gateway;
 mod http_errors;
 mod kept_pages;
 mod metrics;
+mod pac;
 mod pages;
 mod router;
 mod security;

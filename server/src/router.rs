@@ -21,7 +21,7 @@ use tracing::Span;
 use crate::{
     api, form_posts,
     http_errors::HttpError,
-    metrics, pages, security,
+    metrics, pac, pages, security,
     security::{BODY_LIMIT, FILE_LIMIT},
     site,
     state::AppState,
@@ -42,6 +42,8 @@ pub fn router(state: AppState) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))
+        .route("/proxy.pac", get(pac::show))
+        .route("/wpad.dat", get(pac::show))
         // A layer of routes, and the fallback's: they know which route it is.
         .route_layer(axum::middleware::from_fn(metrics::measure))
         // A defect in one handler is a 500 for one request.

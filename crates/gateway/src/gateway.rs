@@ -325,6 +325,15 @@ impl Gateway {
         self.shared.lists_changed.notified().await;
     }
 
+    /// What browsers ask for to find the gateway ([`crate::pac`]), where they reach this machine by the name `host`. `None`: this client is
+    /// not served.
+    #[must_use]
+    pub fn pac(&self, host: &str, client: IpAddr) -> Option<String> {
+        let snapshot = self.shared.snapshot.load();
+        let port = self.addresses.first()?.port();
+        snapshot.policy.serves(client.to_canonical()).then(|| crate::pac::script(&snapshot.policy, &format!("{host}:{port}")))
+    }
+
     /// Forgets all kept answers.
     pub fn forget_answers(&self) {
         self.shared.cache.clear(None);

@@ -163,6 +163,45 @@ fn a_policy_that_is_put_is_in_force_within_a_second_and_fails_no_request_under_l
     assert!(sent > 50, "there was a load: {sent}");
 }
 
+#[test]
+fn browsers_find_the_gateway_at_the_platforms_own_address() {
+    // As a browser asks, which sends a path alone.
+    let page = |server: &Server, path: &str| {
+        let address = server.url["http://".len()..].trim_end_matches('/').to_string();
+        let mut stream = TcpStream::connect(&address).expect("connected");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    let server = Start::new().env("GATEHOUSE_GATEWAY_LISTEN", "127.0.0.1:0").start();
+    let proxy = built_in(&server);
+    put(&server, &format!("[pac]\nbypass = ['.corp.example']\n{}", policy(&[])));
+    let port = port(&proxy).to_string();
+    let begun = Instant::now();
+    loop {
+        let script = page(&server, "/proxy.pac");
+        if script.contains("corp.example") || begun.elapsed() > Duration::from_secs(2) {
+            assert!(script.contains("application/x-ns-proxy-autoconfig"), "{script}");
+            assert!(
+                script.contains(&format!("PROXY 127.0.0.1:{port}\"")) && script.contains("dnsDomainIs(host, \".corp.example\")"),
+                "{script}"
+            );
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let wpad = page(&server, "/wpad.dat");
+    assert!(wpad.contains("FindProxyForURL"), "{wpad}");
+    // Whoever is not served is not told.
+    put(&server, &format!("[clients]\nnetworks = ['10.0.0.0/8']\n{}", policy(&[])));
+    std::thread::sleep(Duration::from_millis(1000));
+    let refused = page(&server, "/proxy.pac");
+    assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains("corp.example"), "{refused}");
+    let without = Start::new().start();
+    assert!(page(&without, "/proxy.pac").starts_with("HTTP/1.1 404"));
+}
+
 /// A SurrealDB server with its data in a folder, so that it can come back.
 struct Surreal {
     port: u16,
