@@ -10,6 +10,7 @@ mod compression;
 mod forwarding;
 mod framing;
 mod limits;
+mod payloads;
 mod people;
 mod stopping;
 mod tunnels;
