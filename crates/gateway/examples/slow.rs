@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Some("origin") => Runtime::new().and_then(|runtime| runtime.block_on(origin())),
         Some("slow") => address(2).and_then(|gateway| {
             let origin = address(3)?;
-            Runtime::new()?.block_on(slow(number(1, 0), gateway, origin))
+            Runtime::new()?.block_on(slow(number(1, 0), gateway, origin, Duration::from_secs(number(4, 15) as u64)))
         }),
         _ => whole(number(0, 2_000), number(1, 3_000)),
     };
@@ -64,7 +64,8 @@ fn whole(slow: usize, requests: usize) -> io::Result<()> {
     good(gateway.address, at, 200)?;
     let without = good(gateway.address, at, requests)?;
     println!("without:     {without}   memory {} KiB", gateway.memory("VmRSS"));
-    let mut crowd = Process::part(&["slow", &slow.to_string(), &gateway.address.to_string(), &at.to_string()])?;
+    let seconds = (requests as u128 * PACE.as_millis() / 1000).to_string();
+    let mut crowd = Process::part(&["slow", &slow.to_string(), &gateway.address.to_string(), &at.to_string(), &seconds])?;
     crowd.line()?;
     let with = good(gateway.address, at, requests)?;
     println!("with {slow:>5}:  {with}   memory {} KiB", gateway.memory("VmRSS"));
@@ -118,15 +119,25 @@ fn good(gateway: SocketAddr, origin: SocketAddr, requests: usize) -> io::Result<
     let begun = Instant::now();
     for at in 0..requests {
         let due = begun + PACE * u32::try_from(at).unwrap_or(u32::MAX);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // What the system's own timer is late is not the gateway's.
-        let due = due.max(Instant::now() - PACE);
-        let from = if Instant::now().duration_since(due) < Duration::from_millis(2) { Instant::now() } else { due };
-        if at % 4 == 3 { ask(&mut connect()?)? } else { ask(&mut kept)? }
+        // One that is late because the one before was waited for has waited from when it was due; what the system's timer is late
+        // is not the gateway's.
+        let now = Instant::now();
+        let from = if now > due {
+            due
+        } else {
+            std::thread::sleep(due - now);
+            Instant::now()
+        };
+        if at % 4 == 3 {
+            ask(&mut connect()?)?
+        } else {
+            ask(&mut kept)?
+        }
         waited.push(from.elapsed());
     }
     waited.sort_unstable();
-    let of = |part: usize| waited.get((waited.len() * part / 100).min(waited.len().saturating_sub(1))).copied().unwrap_or_default();
+    let of =
+        |part: usize| waited.get((waited.len() * part / 100).min(waited.len().saturating_sub(1))).copied().unwrap_or_default();
     Ok(Waited { p50: of(50), p99: of(99), most: of(100) })
 }
 
@@ -137,17 +148,12 @@ async fn listen() -> io::Result<TcpListener> {
 }
 
 async fn origin() -> io::Result<()> {
-    let listener = listener_that_says().await?;
+    let listener = listen().await?;
+    println!("{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move { serve(stream).await });
     }
-}
-
-async fn listener_that_says() -> io::Result<TcpListener> {
-    let listener = listen().await?;
-    println!("{}", listener.local_addr()?);
-    Ok(listener)
 }
 
 async fn serve(mut stream: TcpStream) -> io::Result<()> {
@@ -182,7 +188,7 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn slow(count: usize, gateway: SocketAddr, origin: SocketAddr) -> io::Result<()> {
+async fn slow(count: usize, gateway: SocketAddr, origin: SocketAddr, stay: Duration) -> io::Result<()> {
     let (come, cut) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     for number in 0..count {
         let (come, cut) = (come.clone(), cut.clone());
@@ -199,9 +205,9 @@ async fn slow(count: usize, gateway: SocketAddr, origin: SocketAddr) -> io::Resu
     }
     tokio::time::sleep(DRIP * 3).await;
     println!("all there");
-    // Said as often as nobody listens any more: whoever started this one ends it.
-    tokio::time::sleep(DRIP * 12).await;
+    tokio::time::sleep(stay).await;
     println!("{} slow connections came, {} of them were cut off", come.load(Ordering::SeqCst), cut.load(Ordering::SeqCst));
+    // Whoever started this one ends it.
     std::future::pending().await
 }
 

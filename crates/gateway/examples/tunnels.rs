@@ -68,7 +68,9 @@ fn whole(tunnels: Option<usize>, bytes: Option<usize>) -> io::Result<bool> {
     let begun = Instant::now();
     let mut client = Process::part(&["client", &count, &size, &gateway.address.to_string(), &at.to_string()])?;
     for what in ["all open", "all half closed"] {
-        println!("{:>7.2} s  {what}: {} of {tunnels}, {} KiB", begun.elapsed().as_secs_f64(), client.line()?, gateway.memory("VmRSS"));
+        let count = client.line()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        println!("{seconds:>7.2} s  {what}: {count} of {tunnels}, {} KiB", gateway.memory("VmRSS"));
     }
     let at_client: usize = client.line()?.parse().map_err(io::Error::other)?;
     let at_origin: usize = origin.line()?.parse().map_err(io::Error::other)?;
