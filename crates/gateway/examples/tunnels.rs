@@ -114,7 +114,7 @@ async fn origin(tunnels: Option<usize>, bytes: Option<usize>) -> io::Result<bool
         all.spawn(async move {
             let Ok(number) = stream.read_u64().await else { return };
             let (there, back) = (said(number, 0, bytes), said(number, 1, bytes));
-            let is_right = if number % 2 == 0 {
+            let is_right = if number.is_multiple_of(2) {
                 let is_right = is_just(&mut stream, &there).await;
                 half_closed.wait().await;
                 is_right && stream.write_all(&back).await.is_ok() && stream.shutdown().await.is_ok()
@@ -177,7 +177,7 @@ async fn client(gateway: SocketAddr, origin: SocketAddr, tunnels: Option<usize>,
         let (half_closed, sent) = (half_closed.clone(), sent.clone());
         all.spawn(async move {
             let (there, back) = (said(number, 0, bytes), said(number, 1, bytes));
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 let said = stream.write_all(&there).await.is_ok() && stream.shutdown().await.is_ok();
                 sent.wait().await;
                 is_just(&mut stream, &back).await && said
