@@ -4,9 +4,10 @@
 //! as fast as its target sends it, and everybody who asked meanwhile reads along ([`Filling`]): a slow client slows down nobody,
 //! and one that goes away takes nothing with it. What is not whole is never kept.
 
-pub(crate) mod control;
+// Seen by `fuzz/` too (`crate::fuzzed`).
+pub mod control;
 mod disk;
-pub(crate) mod rules;
+pub mod rules;
 mod stored;
 
 use std::{

@@ -135,7 +135,8 @@ impl Decoder {
 fn line(buffer: &[u8], longest: usize) -> Result<Option<(&[u8], usize)>, Wrong> {
     let searched = &buffer[..buffer.len().min(longest + 2)];
     let Some(end) = memchr(b'\n', searched) else {
-        return if searched.len() > longest { Err(Wrong::Chunk) } else { Ok(None) };
+        // Its end may still come in two pieces, and it must be the same line then.
+        return if searched.len() == longest + 2 { Err(Wrong::Chunk) } else { Ok(None) };
     };
     if end == 0 || buffer[end - 1] != b'\r' || memchr(b'\r', &buffer[..end - 1]).is_some() {
         return Err(Wrong::Chunk);
@@ -226,6 +227,16 @@ mod tests {
         assert!(read(Framing::Chunked, format!("3;{}", "x".repeat(MAX_SIZE_LINE)).as_bytes(), 7).is_err());
         let many = format!("0\r\n{}", format!("A: {}\r\n", "x".repeat(90)).repeat(100));
         assert!(read(Framing::Chunked, many.as_bytes(), 1000).is_err());
+    }
+
+    #[test]
+    fn the_longest_line_is_the_same_in_any_piece() {
+        let of = |length: usize| format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(length - 2));
+        for piece in 1..MAX_SIZE_LINE + 8 {
+            let right = read(Framing::Chunked, of(MAX_SIZE_LINE).as_bytes(), piece);
+            assert_eq!(right, Ok((b"abc".to_vec(), Vec::new(), true)), "{piece}");
+            assert_eq!(read(Framing::Chunked, of(MAX_SIZE_LINE + 1).as_bytes(), piece), Err(Wrong::Chunk), "{piece}");
+        }
     }
 
     proptest! {

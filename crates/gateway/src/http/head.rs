@@ -12,6 +12,8 @@ use smallvec::SmallVec;
 pub const MAX_HEAD: usize = 64 * 1024;
 /// The most fields that a head may have.
 pub const MAX_FIELDS: usize = 200;
+/// The longest method, in bytes: the longest that is registered has 17.
+pub const MAX_METHOD: usize = 32;
 /// The longest request target, in bytes (RFC 9112, section 3: at least 8,000 should be taken).
 pub const MAX_TARGET: usize = 16 * 1024;
 
@@ -329,7 +331,7 @@ pub fn request(buffer: &[u8]) -> Result<Option<Request>, Wrong> {
     let method_end = memchr(b' ', line).ok_or(Wrong::StartLine)?;
     let rest = &line[method_end + 1..];
     let target_end = memchr(b' ', rest).ok_or(Wrong::StartLine)?;
-    if method_end == 0 || !line[..method_end].iter().all(|byte| is_token(*byte)) {
+    if method_end == 0 || method_end > MAX_METHOD || !line[..method_end].iter().all(|byte| is_token(*byte)) {
         return Err(Wrong::StartLine);
     }
     let is_old = match &rest[target_end + 1..] {
@@ -361,8 +363,8 @@ pub fn request(buffer: &[u8]) -> Result<Option<Request>, Wrong> {
 fn early(buffer: &[u8]) -> Result<(), Wrong> {
     let method = buffer.iter().take_while(|byte| is_token(**byte)).count();
     match buffer.get(method) {
-        None if method <= 32 => Ok(()),
-        Some(b' ') if method > 0 => match memchr(b'\n', buffer) {
+        None if method <= MAX_METHOD => Ok(()),
+        Some(b' ') if method > 0 && method <= MAX_METHOD => match memchr(b'\n', buffer) {
             Some(0) => Err(Wrong::BareLineEnd),
             Some(at) if buffer[at - 1] != b'\r' => Err(Wrong::BareLineEnd),
             None if buffer.len() > MAX_TARGET + 64 => Err(Wrong::TargetTooLong),
@@ -629,6 +631,17 @@ mod tests {
         assert_eq!(&text[head.end..], b"more");
         for end in 0..head.end {
             assert!(request(&text[..end]).expect("nothing wrong yet").is_none(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_is_too_long_is_refused_however_it_comes() {
+        let of = |length: usize| format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(length));
+        let (right, long) = (of(MAX_METHOD), of(MAX_METHOD + 1));
+        assert!(request(right.as_bytes()).expect("right").is_some());
+        assert!((0..right.len()).all(|cut| request(&right.as_bytes()[..cut]).expect("nothing wrong yet").is_none()));
+        for cut in MAX_METHOD + 1..=long.len() {
+            assert_eq!(request(&long.as_bytes()[..cut]).err(), Some(Wrong::StartLine), "{cut}");
         }
     }
 

@@ -12,6 +12,7 @@ mod forwarding;
 mod framing;
 mod limits;
 mod lists;
+mod payloads;
 mod people;
 mod stopping;
 mod tunnels;
