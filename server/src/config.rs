@@ -423,11 +423,13 @@ impl Settings {
         let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
         let company =
             self.gateway_company.as_ref().map(|name| format!("-{}", name.chars().map(plain).take(60).collect::<String>()));
+        let company = company.unwrap_or_default();
         Judge {
             files: self.gateway_files.clone(),
             log: self.gateway_log.clone(),
-            state: Some(self.data.join(format!("gateway{}", company.unwrap_or_default()))),
-            cache: self.gateway_cache.clone(),
+            state: Some(self.data.join(format!("gateway{company}"))),
+            // What people of one company fetched is not for those of another.
+            cache: self.gateway_cache.as_ref().map(|folder| folder.join(format!("answers{company}"))),
             public_only: self.cloud,
         }
     }

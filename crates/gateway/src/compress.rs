@@ -97,6 +97,10 @@ pub(crate) fn may_code(buffer: &[u8], status: u16, fields: &Fields, length: Opti
     if status != 200 || length.is_some_and(|length| length < LEAST) {
         return false;
     }
+    // Its head is read again with what is added to it.
+    if fields.len() + 8 > head::MAX_FIELDS || buffer.len() + 1024 > head::MAX_HEAD {
+        return false;
+    }
     let mut is_text = false;
     for field in fields {
         match field.known {

@@ -371,10 +371,13 @@ impl Egresses {
                 });
             }
             Strategy::Weighted => {
-                let total: u64 = members.iter().map(|lane| lane.share()).sum();
+                // What one that does not work would get is for all others.
+                let none_works = !members.iter().any(|lane| lane.is_healthy());
+                let share = |lane: &Arc<Lane>| if none_works || lane.is_healthy() { lane.share() } else { 0 };
+                let total: u64 = members.iter().map(share).sum();
                 let mut at = u64::from(self.turn.fetch_add(1, Ordering::Relaxed)) * 1000 % total.max(1);
                 let first = members.iter().position(|lane| {
-                    let share = lane.share();
+                    let share = share(lane);
                     let is_it = at < share;
                     at = at.saturating_sub(share);
                     is_it

@@ -27,7 +27,6 @@ use crate::{
     },
     io::Wire,
     policy::{
-        Egress,
         lists::{self, Counts},
         value::ListUrl,
     },
@@ -40,7 +39,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_sec
 /// How long one list may take.
 const LIMIT: Duration = Duration::from_secs(300);
 /// The largest list, as it comes and as it is when it was decoded, in bytes.
-const MOST: usize = 256 * 1024 * 1024;
+const MOST: usize = 64 * 1024 * 1024;
 /// How often another address may be named.
 const MOST_REDIRECTS: usize = 5;
 /// A list that shrinks to less than this share of its entries at once is held to be broken, where it had some.
@@ -53,7 +52,6 @@ pub(crate) async fn keep_fetching(shared: Arc<Shared>) {
     loop {
         let snapshot = shared.snapshot();
         let lists = &snapshot.policy.settings().lists;
-        let mut changed = false;
         for (url, path) in &lists.all {
             let is_early = failed.get(&url.text).is_some_and(|(again, _)| *again > Instant::now());
             if is_early || !is_due(path, lists.every) || shared.is_draining() {
@@ -66,17 +64,16 @@ pub(crate) async fn keep_fetching(shared: Arc<Shared>) {
             match fetched {
                 Ok(is_other) => {
                     failed.remove(&url.text);
-                    changed |= is_other;
+                    if is_other {
+                        shared.lists_changed.notify_one();
+                    }
                 }
                 Err(why) => {
-                    tracing::warn!(url = url.text, "a list was not fetched, and the last one stays: {why}");
+                    tracing::warn!(url = url.text.split('?').next(), "a list was not fetched, and the last one stays: {why}");
                     let pause = failed.get(&url.text).map_or(AGAIN.0, |(_, pause)| (*pause * 2).min(AGAIN.1));
                     failed.insert(url.text.clone(), (Instant::now() + pause, pause));
                 }
             }
-        }
-        if changed {
-            shared.lists_changed.notify_one();
         }
         drop(snapshot);
         tokio::select! {
@@ -87,7 +84,8 @@ pub(crate) async fn keep_fetching(shared: Arc<Shared>) {
 }
 
 fn is_due(path: &Path, every: Duration) -> bool {
-    let age = std::fs::metadata(path).and_then(|about| about.modified()).ok().map(|at| at.elapsed().unwrap_or_default());
+    // One from the future is of a clock that was wrong.
+    let age = std::fs::metadata(path).and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
     age.is_none_or(|age| age >= every)
 }
 
@@ -160,9 +158,9 @@ async fn fetch(
             304 if since.is_some() => return Ok(None),
             301 | 302 | 303 | 307 | 308 => {
                 let to = answer.location.ok_or("it names another address and does not say which")?;
-                let next = resolve(&url, &to).ok_or_else(|| format!("it names another address that is none: {to}"))?;
+                let next = resolve(&url, &to).ok_or("it names another address that is none")?;
                 if url.is_secure && !next.is_secure {
-                    return Err(format!("it leads from https to {to}, which anybody on the way could change"));
+                    return Err("it leads from https to http, where anybody on the way could change it".into());
                 }
                 url = next;
             }
@@ -211,10 +209,7 @@ impl Answer {
 
 async fn ask(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, since: Option<SystemTime>) -> Result<Answer, String> {
     let settings = snapshot.policy.settings();
-    let way = settings.lists.egress.and_then(|egress| match egress {
-        Egress::One(at) => settings.egresses.get(at).map(|one| Egress::One((at, one))),
-        Egress::Pool(at) => settings.pools.get(at).map(|pool| Egress::Pool((at, pool))),
-    });
+    let way = settings.way_out(settings.lists.egress);
     let said = |refusal: crate::page::Refusal| refusal.message.into_owned();
     let egress = &shared.egress;
     let addresses = match egress.resolves_here(way.as_ref(), snapshot) {
@@ -257,12 +252,16 @@ async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &
     stream.write_all(request.as_bytes()).await.map_err(went)?;
     stream.flush().await.map_err(went)?;
     let mut buffer = Vec::new();
+    let mut was_cut = false;
     let mut fill = async |buffer: &mut Vec<u8>| -> Result<usize, String> {
         let mut piece = [0; 16 * 1024];
         let read = timeout(idle, stream.read(&mut piece)).await.map_err(|_| "it stopped in the middle".to_string())?;
         // Some servers end TLS without a word; whether the body is whole is seen by what it says of itself.
         let count = match read {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                was_cut = true;
+                0
+            }
             other => other.map_err(went)?,
         };
         buffer.extend_from_slice(&piece[..count]);
@@ -291,6 +290,7 @@ async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &
     let mut decoder = Decoder::new(framing);
     drop(buffer.drain(..response.end));
     let mut body = Vec::new();
+    let mut is_ended = true;
     loop {
         match decoder.next(&buffer).map_err(|wrong| format!("the answer is not taken: {wrong}"))? {
             Found::Skip(count) => drop(buffer.drain(..count)),
@@ -303,13 +303,15 @@ async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &
             Found::End => break,
             Found::More => {
                 if fill(&mut buffer).await? == 0 {
-                    if decoder.may_end() {
-                        break;
-                    }
-                    return Err("it ends in the middle".into());
+                    is_ended = decoder.may_end();
+                    break;
                 }
             }
         }
+    }
+    // Of a body without a length only an end of the connection that was said is one.
+    if !is_ended || (was_cut && framing == Framing::UntilClose) {
+        return Err("it ends in the middle".into());
     }
     Ok(Answer { status: response.status, location, is_gzip, body })
 }

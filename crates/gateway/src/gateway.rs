@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
-    io,
+    io::{self, Write as _},
     net::{IpAddr, SocketAddr},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -45,6 +46,8 @@ const TRY: Duration = Duration::from_millis(500);
 const SWEEP_TURNS: u32 = 10;
 /// How long what was cut has to write its record.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long the last write of used volumes may take.
+const LAST_WRITE: Duration = Duration::from_secs(3);
 /// How long nothing is taken after the system had no more descriptors.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(50);
 
@@ -74,6 +77,7 @@ pub(crate) struct Shared {
     /// Lists were fetched that are other ones than those in force.
     pub(crate) lists_changed: tokio::sync::Notify,
     usage: Option<PathBuf>,
+    usage_turn: tokio::sync::Mutex<()>,
     own: Vec<SocketAddr>,
     /// Told apart from another gateway of the same name by what comes behind it.
     stop: watch::Sender<Stop>,
@@ -182,6 +186,12 @@ fn make(policy: Policy, own: Vec<SocketAddr>, resolver: Resolver, before: Option
     Snapshot { guard: policy.guard(own), passing, lanes, direct, resolver, policy }
 }
 
+/// Where answers are kept beside memory.
+fn folder_of(settings: &Settings) -> Option<Folder> {
+    let folder = settings.cache.folder.as_ref().filter(|_| settings.cache.enabled)?;
+    Some(Folder { path: folder.into(), most: settings.cache.disk.0, of: kept_under(settings) })
+}
+
 /// Under which circumstances answers were kept: a name that leads into a network which was closed since must not be answered from what
 /// is kept of it.
 fn kept_under(settings: &Settings) -> String {
@@ -265,12 +275,7 @@ impl Gateway {
                 Err(error) => return Err(unusable(path, error)),
             }
         }
-        let folder = settings.cache.folder.as_ref().filter(|_| settings.cache.enabled).map(|folder| Folder {
-            path: folder.into(),
-            most: settings.cache.disk.0,
-            of: kept_under(settings),
-        });
-        let cache = Cache::new(settings.cache.memory.0, settings.cache.max_object.0, folder)
+        let cache = Cache::new(settings.cache.memory.0, settings.cache.max_object.0, folder_of(settings))
             .map_err(|error| StartError::Cache(settings.cache.folder.clone().unwrap_or_default(), error))?;
         let snapshot = make(policy, addresses.clone(), resolver.clone(), None);
         let shared = Arc::new(Shared {
@@ -286,6 +291,7 @@ impl Gateway {
             metrics: Metrics::default(),
             lists_changed: tokio::sync::Notify::new(),
             usage,
+            usage_turn: tokio::sync::Mutex::default(),
             own: addresses.clone(),
             stop: watch::Sender::new(Stop::Running),
             is_draining: AtomicBool::new(false),
@@ -314,6 +320,12 @@ impl Gateway {
         cache.set_bounds(settings.cache.memory.0, settings.cache.max_object.0, settings.cache.disk.0);
         let (now, is_enabled) = (kept_under(settings), settings.cache.enabled);
         let before = kept_under(self.shared.snapshot.load().policy.settings());
+        // The policy of the start may have had no cache.
+        if let Some(folder) = folder_of(settings)
+            && let Err(error) = cache.open_folder(&folder)
+        {
+            tracing::error!(%error, folder = %folder.path.display(), "the cache's folder can't be used: answers are kept in memory only");
+        }
         self.shared.snapshot.store(Arc::new(next));
         if now != before || !is_enabled {
             self.shared.cache.clear(Some(&now));
@@ -369,7 +381,7 @@ impl Gateway {
         while self.shared.open.load(Ordering::Relaxed) > 0 && begun.elapsed() < LAST_WORDS {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        keep_usage(&self.shared).await;
+        let _ = tokio::time::timeout(LAST_WRITE, keep_usage(&self.shared)).await;
         cut
     }
 }
@@ -423,12 +435,17 @@ fn write_usage(path: &Path, text: &str) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let new = path.with_extension("new");
-    std::fs::write(&new, text)?;
+    // Names of people are in it.
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
     std::fs::rename(new, path)
 }
 
 async fn keep_usage(shared: &Arc<Shared>) {
     let Some(path) = shared.usage.clone() else { return };
+    // In order: what is older must not come later.
+    let _one = shared.usage_turn.lock().await;
     let text = shared.limits.used();
     let written = tokio::task::spawn_blocking(move || write_usage(&path, &text).map_err(|error| (path, error))).await;
     if let Ok(Err((path, error))) = written {
@@ -447,7 +464,11 @@ async fn sweep(shared: Arc<Shared>) {
                 if turn % SWEEP_TURNS == 0 {
                     shared.pool.sweep();
                     shared.limits.sweep();
-                    keep_usage(&shared).await;
+                    // Not waited for: a folder that does not answer must not hold up what else is done here.
+                    if shared.usage_turn.try_lock().is_ok() {
+                        let shared = shared.clone();
+                        tokio::spawn(async move { keep_usage(&shared).await });
+                    }
                 }
             }
             () = stop.draining() => return,

@@ -100,10 +100,11 @@ impl Meter {
         }
         if self.limit.volume_per_day.is_some() || self.limit.volume_per_month.is_some() {
             let (day, month, ..) = calendar(now);
-            if state.day.0 != day {
+            // A clock that goes back for a moment takes nothing from what was used.
+            if state.day.0 < day {
                 state.day = (day, 0);
             }
-            if state.month.0 != month {
+            if state.month.0 < month {
                 state.month = (month, 0);
             }
         }
@@ -246,7 +247,9 @@ impl Limits {
                 let _ = writeln!(text, "{line} {} {} {} {}", day.0, day.1, month.0, month.1);
             }
         };
-        for (key, meter) in &*self.meters.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Held over both: an account goes from the one to the other.
+        let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, meter) in &*meters {
             if meter.limit.volume_per_day.is_some() || meter.limit.volume_per_month.is_some() {
                 let state = meter.state.lock().unwrap_or_else(PoisonError::into_inner);
                 add(&line_of(key), (state.day, state.month));

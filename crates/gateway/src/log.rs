@@ -160,8 +160,10 @@ impl Log {
         let sink: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stdout())
         } else {
-            let file = File::options().read(true).create(true).append(true).open(path)?;
-            mend(&file)?;
+            let mut file = File::options().create(true).append(true).open(path)?;
+            if let Err(error) = mend(path, &mut file, format) {
+                tracing::warn!(%error, path = %path.display(), "the end of the log could not be looked at");
+            }
             Box::new(file)
         };
         let shared = Arc::new(Shared {
@@ -216,26 +218,31 @@ impl Drop for Inner {
     }
 }
 
-/// Cuts off half a line at the end, which a program that was killed while it wrote has left: the next record would stand behind it.
-fn mend(file: &File) -> io::Result<()> {
+/// Cuts off half a record at the end, which a program that was killed while it wrote has left: the next one would stand behind it. What
+/// is something else stays, and the next record begins a line.
+fn mend(path: &Path, log: &mut File, format: Format) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;
-    let about = file.metadata()?;
+    let about = log.metadata()?;
     // Also a pipe or a device may be written to; these have no end.
     if !about.is_file() || about.len() == 0 {
         return Ok(());
     }
     let from = about.len().saturating_sub(LONGEST_LINE);
     let mut end = vec![0; usize::try_from(about.len() - from).unwrap_or_default()];
-    file.read_exact_at(&mut end, from)?;
-    match end.iter().rposition(|byte| *byte == b'\n') {
-        Some(at) if at + 1 < end.len() => file.set_len(from + at as u64 + 1),
-        None if from == 0 => file.set_len(0),
-        _ => Ok(()),
-    }
+    File::open(path)?.read_exact_at(&mut end, from)?;
+    let begin = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let Some(first) = end.get(begin) else { return Ok(()) };
+    let is_ours = match format {
+        Format::Json => *first == b'{',
+        Format::Squid => first.is_ascii_digit(),
+    };
+    let is_cut = is_ours && (begin > 0 || from == 0) && log.set_len(from + begin as u64).is_ok();
+    if is_cut { Ok(()) } else { log.write_all(b"\n") }
 }
 
 fn write_out(shared: &Shared, mut sink: Box<dyn Write + Send>) {
     let mut bytes = Vec::new();
+    let mut is_torn = false;
     loop {
         let done = {
             let waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -246,7 +253,12 @@ fn write_out(shared: &Shared, mut sink: Box<dyn Write + Send>) {
             std::mem::swap(&mut waiting.bytes, &mut bytes);
             waiting.done
         };
-        if !bytes.is_empty() && sink.write_all(&bytes).and_then(|()| sink.flush()).is_err() {
+        // Behind half a line, which a full disk has left, comes a new one.
+        let begin: &[u8] = if is_torn { b"\n" } else { b"" };
+        let mut write = || sink.write_all(begin).and_then(|()| sink.write_all(&bytes)).and_then(|()| sink.flush());
+        let written = if bytes.is_empty() { Ok(()) } else { write() };
+        is_torn = if bytes.is_empty() { is_torn } else { written.is_err() };
+        if written.is_err() {
             let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
             shared.dropped.fetch_add(lines as u64, Ordering::Relaxed);
         }
@@ -476,7 +488,15 @@ mod tests {
     fn half_a_line_at_the_end_is_cut_off() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("access.log");
-        for (before, kept) in [("a\nb\nhalf", "a\nb\n"), ("half", ""), ("a\n", "a\n"), ("", "")] {
+        for (before, kept) in [
+            ("a\nb\n177", "a\nb\n"),
+            ("177", ""),
+            ("a\n", "a\n"),
+            ("", ""),
+            // Not ours: it stays.
+            ("a\nsecret", "a\nsecret\n"),
+            ("secret", "secret\n"),
+        ] {
             std::fs::write(&path, before).expect("written");
             let log = Log::open(&path, Format::Squid).expect("a log");
             log.record(&record("http://a.example/"));

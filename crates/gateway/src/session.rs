@@ -104,6 +104,8 @@ struct Told {
     cause: Option<&'static str>,
     status: u16,
     cache: Option<CacheResult>,
+    /// The client's conditions went to the target, and it did not say 304.
+    judged_by_target: bool,
     /// For an operator: what the client is not told.
     detail: Option<Box<str>>,
 }
@@ -516,6 +518,7 @@ impl Session {
                     && let Some(stored) = known.in_need()
                 {
                     *plan = None;
+                    drop(connected);
                     let how = CacheResult::Stale;
                     return Ok(self.send_stored(snapshot, (buffer, request), closes, &stored, how, throttle, None, told).await);
                 }

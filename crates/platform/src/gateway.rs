@@ -277,9 +277,15 @@ impl Platform {
 
     /// Does something with the judge where it may take its time.
     async fn beside<T: Send + 'static>(&self, work: impl FnOnce(&dyn PolicyJudge) -> T + Send + 'static) -> Result<T, AppError> {
-        let _place = PLACES.acquire().await.map_err(internal)?;
+        let place = PLACES.acquire().await.map_err(internal)?;
         let judge = Arc::clone(&self.judge);
-        tokio::task::spawn_blocking(move || work(judge.as_ref())).await.map_err(internal)
+        tokio::task::spawn_blocking(move || {
+            // Until it is done, also when nobody waits for it any more.
+            let _place = place;
+            work(judge.as_ref())
+        })
+        .await
+        .map_err(internal)
     }
 }
 

@@ -168,6 +168,14 @@ impl Follower {
                     }
                     said = Some(error);
                     watch = None;
+                    // What it reads beside the database (lists that were fetched, files) may be new all the same.
+                    if asked && let Some(kept) = self.kept.clone() {
+                        asked = false;
+                        if let Ok(policy) = self.compile(kept.text().to_string(), kept.people()).await {
+                            self.traffic.know(&policy);
+                            gateway.swap(policy);
+                        }
+                    }
                 }
             }
             let told = async {

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -29,6 +30,8 @@ const MAGIC: &[u8; 8] = b"GHCACHE1";
 const PREFIX: usize = 8 + 4 + 8 + 16 + 16;
 /// No header is longer: a head with what it was asked with.
 const LONGEST_HEADER: u32 = 1024 * 1024;
+/// How many files there may be: what is known of each of them takes memory.
+const MOST_FILES: usize = 1_000_000;
 /// How many answers wait to be written at most. What comes above is kept in memory only.
 const MOST_WAITING: usize = 256;
 
@@ -100,7 +103,8 @@ pub(crate) struct Job {
 /// The folder.
 pub(crate) struct Disk {
     folder: PathBuf,
-    /// Whoever holds it may rename and remove files: what is in it and what is in the folder are the same.
+    /// Whoever holds it may rename and remove files. Taken before the index, which is held for a moment only: everybody looks into it.
+    files: Mutex<()>,
     index: Mutex<Index>,
     most: AtomicU64,
     jobs: SyncSender<Job>,
@@ -158,33 +162,47 @@ impl Disk {
     /// # Errors
     /// It can't be made or written.
     pub(crate) fn open(folder: &Path, most: u64, of: &str) -> io::Result<(Self, Receiver<Job>)> {
-        fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         let (jobs, work) = sync_channel(MOST_WAITING);
         let disk = Self {
             folder: folder.to_path_buf(),
+            files: Mutex::default(),
             index: Mutex::default(),
             most: AtomicU64::new(most),
             jobs,
             dropped: AtomicU64::new(0),
             is_scanned: AtomicBool::new(false),
         };
-        if fs::read_to_string(disk.marker()).ok().as_deref() != Some(of) {
+        let marked = fs::read_to_string(disk.marker());
+        // Things are removed in here: it must be a folder of nothing else.
+        if marked.is_err() && fs::read_dir(folder)?.next().is_some() {
+            let message = "there are things in it that are not the cache's: name an empty folder, or one that is not there yet";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        if marked.ok().as_deref() != Some(of) {
             disk.throw_away()?;
             fs::write(disk.marker(), of)?;
         }
-        for first in 0..=255u8 {
-            fs::create_dir_all(disk.current().join(format!("{first:02x}")))?;
-        }
+        disk.make_folders()?;
         // What was being written or thrown away when the program ended.
         for entry in fs::read_dir(folder)?.flatten() {
             let name = entry.file_name();
-            if name.to_string_lossy().starts_with("old-") {
+            let name = name.to_string_lossy();
+            let is_ours = |begin: &str| {
+                let rest = name.strip_prefix(begin);
+                rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+            };
+            if is_ours("old-") {
                 remove_in_background(entry.path());
-            } else if name.to_string_lossy().starts_with("new-") {
+            } else if is_ours("new-") {
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok((disk, work))
+    }
+
+    fn make_folders(&self) -> io::Result<()> {
+        (0..=255u8).try_for_each(|first| make_folder(&self.current().join(format!("{first:02x}"))))
     }
 
     fn marker(&self) -> PathBuf {
@@ -193,6 +211,10 @@ impl Disk {
 
     fn current(&self) -> PathBuf {
         self.folder.join("current")
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Index> {
@@ -213,10 +235,10 @@ impl Disk {
 
     /// Forgets everything, and holds for other circumstances from now on.
     pub(crate) fn clear(&self, of: Option<&str>) {
-        let mut index = self.lock();
-        *index = Index::default();
+        let _files = self.files();
+        *self.lock() = Index::default();
         let cleared = self.throw_away().and_then(|()| {
-            (0..=255u8).try_for_each(|first| fs::create_dir_all(self.current().join(format!("{first:02x}"))))?;
+            self.make_folders()?;
             of.map_or(Ok(()), |of| fs::write(self.marker(), of))
         });
         if let Err(error) = cleared {
@@ -231,29 +253,39 @@ impl Disk {
     /// Has an answer written. An older one of the same kind is not used from now on, whether this one gets there or not.
     pub(crate) fn save(&self, key: &[u8], stored: &Arc<Stored>, since: Since) {
         let id = id_of(key, stored);
-        let old = self.lock().remove(id);
-        match self.jobs.try_send(Job { key: key.into(), stored: stored.clone(), since }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                if old.is_some() {
-                    let _ = fs::remove_file(self.current().join(name_of(target_of(key), id)));
-                }
-            }
+        // Its file goes at once, too: nobody would find it to remove it later, and the next start would find it.
+        let is_known = self.lock().remove(id).is_some();
+        if is_known || !self.is_scanned.load(Ordering::Acquire) {
+            let _files = self.files();
+            let _ = fs::remove_file(self.current().join(name_of(target_of(key), id)));
+        }
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.jobs.try_send(Job { key: key.into(), stored: stored.clone(), since })
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Forgets all answers to a target. When it returns they are gone. Answers whether there were any.
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
         let target = target_of(key);
-        let mut index = self.lock();
-        let ids = index.of_target.get(&target).cloned().unwrap_or_default();
+        let is_scanned = self.is_scanned.load(Ordering::Acquire);
+        if is_scanned && !self.lock().of_target.contains_key(&target) {
+            // A writer that has not got there yet sees that it is old.
+            return false;
+        }
+        let _files = self.files();
+        let ids = {
+            let mut index = self.lock();
+            let ids = index.of_target.get(&target).cloned().unwrap_or_default();
+            ids.iter().for_each(|id| drop(index.remove(*id)));
+            ids
+        };
         let mut were_there = !ids.is_empty();
         for id in ids {
-            index.remove(id);
             let _ = fs::remove_file(self.current().join(name_of(target, id)));
         }
-        if !self.is_scanned.load(Ordering::Acquire) {
+        if !is_scanned {
             let folder = self.current().join(format!("{:02x}", target >> 56));
             let begin = format!("{target:016x}-");
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -281,10 +313,10 @@ impl Disk {
     pub(crate) fn load(&self, cache: &Cache, key: &[u8], (path, id): &(PathBuf, [u8; 16])) -> Option<Stored> {
         match read(path, cache, key) {
             Ok(stored) => Some(stored),
-            Err(Unread::NoRoom) => None,
+            Err(Unread::NotNow) => None,
             Err(Unread::Broken) => {
-                let mut index = self.lock();
-                if index.remove(*id).is_some() {
+                let _files = self.files();
+                if self.lock().remove(*id).is_some() {
                     let _ = fs::remove_file(path);
                 }
                 None
@@ -302,29 +334,50 @@ impl Disk {
     fn write(&self, cache: &Cache, job: &Job) -> io::Result<()> {
         let Job { key, stored, since } = job;
         let (id, target) = (id_of(key, stored), target_of(key));
-        let new = self.folder.join(format!("new-{}", std::process::id()));
-        let bytes = write(&new, key, stored)?;
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let new = self.folder.join(format!("new-{}-{number}", std::process::id()));
+        let written = write(&new, key, stored);
+        if written.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        let bytes = taken_by(written?);
         let (varies_by, variant) = stored.varies();
         let entry =
             Entry { target, way: stored.way().clone(), varies_by: varies_by.to_vec(), variant: variant.to_vec(), bytes, used: 0 };
-        let most = self.most.load(Ordering::Relaxed);
-        let mut index = self.lock();
-        // Under the lock: whoever makes it old waits for it, or is seen.
-        if cache.has_changed(*since) || bytes > most {
-            return fs::remove_file(&new);
+        {
+            let _files = self.files();
+            // Under the lock: whoever makes it old waits for it, or is seen.
+            if cache.has_changed(*since) || bytes > self.most.load(Ordering::Relaxed) {
+                fs::remove_file(&new)?;
+            } else {
+                fs::rename(&new, self.current().join(name_of(target, id)))?;
+                self.lock().insert(id, entry);
+            }
         }
-        fs::rename(&new, self.current().join(name_of(target, id)))?;
-        index.insert(id, entry);
-        self.shrink(&mut index, most);
+        self.shrink();
         Ok(())
     }
 
-    /// Removes what was not used for the longest time until there is room.
-    fn shrink(&self, index: &mut Index, most: u64) {
-        while index.bytes > most {
-            let Some((_, oldest)) = index.order.first_key_value().map(|(turn, id)| (*turn, *id)) else { return };
-            if let Some(entry) = index.remove(oldest) {
-                let _ = fs::remove_file(self.current().join(name_of(entry.target, oldest)));
+    /// Removes what was not used for the longest time until there is room. A few at a time: others want to go on, too.
+    fn shrink(&self) {
+        let most = self.most.load(Ordering::Relaxed);
+        loop {
+            let _files = self.files();
+            let gone: Vec<String> = {
+                let mut index = self.lock();
+                let mut gone = Vec::new();
+                while gone.len() < 64 && (index.bytes > most || index.files.len() > MOST_FILES) {
+                    let Some(oldest) = index.order.first_key_value().map(|(_, id)| *id) else { break };
+                    gone.extend(index.remove(oldest).map(|entry| name_of(entry.target, oldest)));
+                }
+                gone
+            };
+            if gone.is_empty() {
+                return;
+            }
+            for name in gone {
+                let _ = fs::remove_file(self.current().join(name));
             }
         }
     }
@@ -334,17 +387,22 @@ impl Disk {
         for first in 0..=255u8 {
             for entry in fs::read_dir(self.current().join(format!("{first:02x}"))).into_iter().flatten().flatten() {
                 let path = entry.path();
-                let Some((id, found)) = found(&path) else {
-                    let _ = fs::remove_file(&path);
-                    continue;
-                };
-                let mut index = self.lock();
-                // It may have been removed or replaced meanwhile.
-                if path.exists() && !index.files.contains_key(&id) {
-                    index.insert(id, found);
-                    self.shrink(&mut index, self.most.load(Ordering::Relaxed));
+                match found(&path) {
+                    Ok((id, found)) => {
+                        let _files = self.files();
+                        let mut index = self.lock();
+                        // It may have been removed or replaced meanwhile.
+                        if path.exists() && !index.files.contains_key(&id) {
+                            index.insert(id, found);
+                        }
+                    }
+                    Err(Unread::Broken) => {
+                        let _ = fs::remove_file(&path);
+                    }
+                    Err(Unread::NotNow) => {}
                 }
             }
+            self.shrink();
         }
         self.is_scanned.store(true, Ordering::Release);
     }
@@ -361,7 +419,7 @@ pub(crate) fn start(cache: &Arc<Cache>, work: Receiver<Job>) -> io::Result<()> {
         let mut complained = false;
         while let Ok(job) = work.recv() {
             let Some(cache) = of(&weak) else { return };
-            let Some(disk) = &cache.disk else { return };
+            let Some(disk) = cache.disk.get() else { return };
             match disk.write(&cache, &job) {
                 Ok(()) => complained = false,
                 Err(error) if !complained => {
@@ -375,7 +433,7 @@ pub(crate) fn start(cache: &Arc<Cache>, work: Receiver<Job>) -> io::Result<()> {
     let weak = Arc::downgrade(cache);
     std::thread::Builder::new().name("cache-scan".into()).spawn(move || {
         if let Some(cache) = weak.upgrade()
-            && let Some(disk) = &cache.disk
+            && let Some(disk) = cache.disk.get()
         {
             disk.scan();
         }
@@ -395,6 +453,16 @@ impl Texts {
         self.0.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
         self.0.extend_from_slice(text);
     }
+}
+
+/// A folder for its owner alone: what people fetched is in it.
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What a file of this length takes on a disk, about.
+fn taken_by(length: u64) -> u64 {
+    length.next_multiple_of(4096) + 512
 }
 
 /// Takes the next of them.
@@ -425,7 +493,7 @@ fn write(path: &Path, key: &[u8], stored: &Stored) -> io::Result<u64> {
     let header = header.0;
     let length = pieces.length();
     let body_sum = sum_of(pieces.all().iter().map(|piece| &**piece));
-    let mut file = File::create(path)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut prefix = Vec::with_capacity(PREFIX);
     prefix.extend_from_slice(MAGIC);
     prefix.extend_from_slice(&u32::try_from(header.len()).map_err(|_| io::ErrorKind::InvalidInput)?.to_be_bytes());
@@ -447,18 +515,23 @@ struct Begin {
     body_sum: Id,
 }
 
-fn begin(file: &mut File) -> Option<Begin> {
+fn begin(file: &mut File) -> Result<Begin, Unread> {
     let mut prefix = [0; PREFIX];
-    file.read_exact(&mut prefix).ok()?;
-    let header_length = u32::from_be_bytes(prefix[8..12].try_into().ok()?);
+    file.read_exact(&mut prefix)?;
+    let four = |from: usize| prefix[from..from + 4].try_into().unwrap_or_default();
+    let eight = |from: usize| prefix[from..from + 8].try_into().unwrap_or_default();
+    let header_length = u32::from_be_bytes(four(8));
     if !prefix.starts_with(MAGIC) || header_length > LONGEST_HEADER {
-        return None;
+        return Err(Unread::Broken);
     }
-    let length = u64::from_be_bytes(prefix[12..20].try_into().ok()?);
+    let length = u64::from_be_bytes(eight(12));
     let mut header = vec![0; header_length as usize];
-    file.read_exact(&mut header).ok()?;
+    file.read_exact(&mut header)?;
     let is_right = sum_of([&prefix[..20], &header].into_iter()) == prefix[20..36];
-    is_right.then(|| Begin { header, length, body_sum: prefix[36..].try_into().unwrap_or_default() })
+    if !is_right {
+        return Err(Unread::Broken);
+    }
+    Ok(Begin { header, length, body_sum: prefix[36..].try_into().unwrap_or_default() })
 }
 
 /// What stands in a header.
@@ -481,43 +554,58 @@ fn header(bytes: &[u8]) -> Option<Header> {
 }
 
 /// What is in a file that was found.
-fn found(path: &Path) -> Option<(Id, Entry)> {
-    let mut file = File::open(path).ok()?;
+fn found(path: &Path) -> Result<(Id, Entry), Unread> {
+    let mut file = File::open(path)?;
     let begin = begin(&mut file)?;
-    let bytes = file.metadata().ok()?.len();
+    let bytes = file.metadata()?.len();
     if bytes != PREFIX as u64 + begin.header.len() as u64 + begin.length {
-        return None;
+        return Err(Unread::Broken);
     }
-    let Header { key, saved } = header(&begin.header)?;
+    let Header { key, saved } = header(&begin.header).ok_or(Unread::Broken)?;
     let target = target_of(&key);
-    let name = path.file_name()?.to_str()?;
-    let mut id = Id::default();
+    let id = path.file_name().and_then(|name| id_in(name.to_str()?)).ok_or(Unread::Broken)?;
+    if !path.ends_with(name_of(target, id)) {
+        return Err(Unread::Broken);
+    }
+    let bytes = taken_by(bytes);
+    Ok((id, Entry { target, way: saved.way, varies_by: saved.varies_by, variant: saved.variant, bytes, used: 0 }))
+}
+
+fn id_in(name: &str) -> Option<Id> {
     let hex = name.split_once('-')?.1;
+    let mut id = Id::default();
     for (at, byte) in id.iter_mut().enumerate() {
         *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
-    if !path.ends_with(name_of(target, id)) {
-        return None;
-    }
-    Some((id, Entry { target, way: saved.way, varies_by: saved.varies_by, variant: saved.variant, bytes, used: 0 }))
+    Some(id)
 }
 
+/// Why a file was not read.
 enum Unread {
-    /// Too much is in memory.
-    NoRoom,
-    /// It is not what was written.
+    /// It may be good: too much is in memory, or too many files are open, or the clock is wrong.
+    NotNow,
+    /// It is not what was written, or is not there.
     Broken,
 }
 
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => Self::Broken,
+            _ => Self::NotNow,
+        }
+    }
+}
+
 fn read(path: &Path, cache: &Cache, key: &[u8]) -> Result<Stored, Unread> {
-    let mut file = File::open(path).map_err(|_| Unread::Broken)?;
-    let begin = begin(&mut file).ok_or(Unread::Broken)?;
+    let mut file = File::open(path)?;
+    let begin = begin(&mut file)?;
     let header = header(&begin.header).filter(|header| header.key == key).ok_or(Unread::Broken)?;
-    let held = cache.hold(begin.length).ok_or(Unread::NoRoom)?;
+    let held = cache.hold(begin.length).ok_or(Unread::NotNow)?;
     let mut body = Vec::with_capacity(usize::try_from(begin.length).map_err(|_| Unread::Broken)?);
-    file.take(begin.length).read_to_end(&mut body).map_err(|_| Unread::Broken)?;
+    file.take(begin.length).read_to_end(&mut body)?;
     if body.len() as u64 != begin.length || sum_of([&body[..]].into_iter()) != begin.body_sum {
         return Err(Unread::Broken);
     }
-    Stored::restored(header.saved, Bytes::from(body), held, SystemTime::now()).ok_or(Unread::Broken)
+    Stored::restored(header.saved, Bytes::from(body), held, SystemTime::now()).ok_or(Unread::NotNow)
 }

@@ -16,7 +16,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -78,6 +78,7 @@ pub(crate) enum Turn {
 }
 
 struct InFlight {
+    id: u64,
     way: Arc<str>,
     news: watch::Receiver<Flight>,
 }
@@ -88,6 +89,7 @@ pub(crate) struct Cache {
     /// One at a time changes what is kept of a target: what two found out at once is both kept.
     changes: Mutex<()>,
     flights: Mutex<HashMap<Key, Vec<InFlight>>>,
+    next_flight: AtomicU64,
     /// By hash: targets whose answers are not kept. A wrong one costs a second question, no more.
     passed: Box<[AtomicU32]>,
     /// By hash: how often something was made old.
@@ -95,9 +97,11 @@ pub(crate) struct Cache {
     hasher: RandomState,
     /// Bytes of all bodies that there are, also of those that are kept no more and somebody still reads.
     held: Arc<AtomicU64>,
+    /// Bytes of bodies that were coded beside.
+    coded: Arc<AtomicU64>,
     memory: AtomicU64,
     max_object: AtomicU64,
-    disk: Option<Disk>,
+    disk: OnceLock<Disk>,
     pub(crate) counts: Counts,
 }
 
@@ -176,8 +180,6 @@ impl Cache {
     /// # Errors
     /// The folder can't be used.
     pub(crate) fn new(memory: u64, max_object: u64, folder: Option<Folder>) -> io::Result<Arc<Self>> {
-        let opened = folder.map(|folder| Disk::open(&folder.path, folder.most, &folder.of)).transpose()?;
-        let (disk, work) = opened.map_or((None, None), |(disk, work)| (Some(disk), Some(work)));
         let zeros = || (0..REMEMBERED).map(|_| AtomicU32::new(0)).collect();
         // Each shard has its part of the memory, and has to take the largest object.
         let most_shards = (memory / max_object.max(1) / 4).clamp(1, 16);
@@ -192,25 +194,42 @@ impl Cache {
             resources,
             changes: Mutex::default(),
             flights: Mutex::default(),
+            next_flight: AtomicU64::new(0),
             passed: zeros(),
             made_old: zeros(),
             hasher: RandomState::new(),
             held: Arc::default(),
+            coded: Arc::default(),
             memory: AtomicU64::new(memory),
             max_object: AtomicU64::new(max_object),
-            disk,
+            disk: OnceLock::new(),
             counts: Counts::default(),
         };
         let cache = Arc::new(cache);
-        if let Some(work) = work {
-            disk::start(&cache, work)?;
+        if let Some(folder) = folder {
+            cache.open_folder(&folder)?;
         }
         Ok(cache)
     }
 
+    /// Goes on with what is in a folder, and keeps answers there, too. Once: another folder needs another start.
+    ///
+    /// # Errors
+    /// The folder can't be used.
+    pub(crate) fn open_folder(self: &Arc<Self>, folder: &Folder) -> io::Result<()> {
+        if self.disk.get().is_some() {
+            return Ok(());
+        }
+        let (disk, work) = Disk::open(&folder.path, folder.most, &folder.of)?;
+        if self.disk.set(disk).is_ok() {
+            disk::start(self, work)?;
+        }
+        Ok(())
+    }
+
     /// Another policy has other bounds.
     pub(crate) fn set_bounds(&self, memory: u64, max_object: u64, disk: u64) {
-        if let Some(kept) = &self.disk {
+        if let Some(kept) = self.disk.get() {
             kept.set_bound(disk);
         }
         self.max_object.store(max_object, Ordering::Relaxed);
@@ -236,7 +255,7 @@ impl Cache {
         one("cache_targets", "Targets of which answers are kept.", "gauge", self.resources.len() as u64);
         one("cache_bytes", "Bytes of kept answers.", "gauge", self.resources.weight());
         one("cache_held_bytes", "Bytes of bodies in memory, kept or still being read.", "gauge", read(&self.held));
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = self.disk.get() {
             let (answers, bytes, dropped) = disk.size();
             one("cache_folder_answers", "Answers in the cache's folder.", "gauge", answers);
             one("cache_folder_bytes", "Bytes of answers in the cache's folder.", "gauge", bytes);
@@ -256,6 +275,14 @@ impl Cache {
         (before + bytes <= most).then_some(held)
     }
 
+    /// The same for what is coded beside: it must not take the room of what there is only once.
+    pub(crate) fn hold_coded(&self, bytes: u64) -> Option<Held> {
+        let most = self.memory.load(Ordering::Relaxed) / 4;
+        let before = self.coded.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held { all: self.coded.clone(), bytes };
+        (before + bytes <= most).then_some(held)
+    }
+
     /// What is kept for this request: by this way, and with what it is asked with.
     pub(crate) fn find(&self, key: &[u8], way: &str, buffer: &[u8], fields: &[Field]) -> Option<Arc<Stored>> {
         let resource = self.resources.get(key)?;
@@ -269,10 +296,10 @@ impl Cache {
             return Some(stored);
         }
         let since = self.since(key);
-        let file = self.disk.as_ref()?.find(key, way, buffer, fields)?;
+        let file = self.disk.get()?.find(key, way, buffer, fields)?;
         let (cache, key) = (self.clone(), key.to_vec());
         let loaded = tokio::task::spawn_blocking(move || {
-            let stored = Arc::new(cache.disk.as_ref()?.load(&cache, &key, &file)?);
+            let stored = Arc::new(cache.disk.get()?.load(&cache, &key, &file)?);
             cache.keep(&key, stored.clone(), since).then_some(stored)
         });
         let stored = loaded.await.ok()??;
@@ -283,7 +310,7 @@ impl Cache {
     /// Keeps an answer, also in the folder, unless something has made it old since it was asked for.
     pub(crate) fn put(&self, key: &[u8], stored: Arc<Stored>, since: Since) {
         if self.keep(key, stored.clone(), since)
-            && let Some(disk) = &self.disk
+            && let Some(disk) = self.disk.get()
         {
             disk.save(key, &stored, since);
         }
@@ -306,32 +333,42 @@ impl Cache {
         true
     }
 
-    /// Forgets one answer, if it is still the one that is kept.
-    pub(crate) fn forget(&self, key: &[u8], stored: &Arc<Stored>) {
-        let _one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(resource) = self.resources.peek(key) else { return };
-        let variants: Vec<_> = resource.variants.iter().filter(|known| !Arc::ptr_eq(known, stored)).cloned().collect();
-        if variants.is_empty() {
-            self.resources.remove(key);
-        } else {
-            self.resources.insert(key.into(), Arc::new(Resource { variants }));
+    /// Forgets one answer, if it is still the one that is kept; also where it is still to be written. From when on another one may be.
+    pub(crate) fn forget(&self, key: &[u8], stored: &Arc<Stored>) -> Since {
+        let one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_old(key);
+        if let Some(resource) = self.resources.peek(key) {
+            let variants: Vec<_> = resource.variants.iter().filter(|known| !Arc::ptr_eq(known, stored)).cloned().collect();
+            if variants.is_empty() {
+                self.resources.remove(key);
+            } else {
+                self.resources.insert(key.into(), Arc::new(Resource { variants }));
+            }
         }
-        if let Some(disk) = &self.disk {
+        drop(one);
+        if let Some(disk) = self.disk.get() {
             // All of the target's: what is still good comes again.
             disk.remove(key);
+        }
+        self.since(key)
+    }
+
+    fn make_old(&self, key: &[u8]) {
+        if let Some(count) = self.made_old.get(self.slot(key)) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Forgets all answers to a target, also those that are on their way (section 4.4). Answers whether there were any. When it returns
     /// they are gone from the folder, too.
     pub(crate) fn invalidate(&self, key: &[u8]) -> bool {
-        let _one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = self.made_old.get(self.slot(key)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        // Both of them.
+        let one = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_old(key);
+        // Who comes from now on does not join those who asked before.
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let in_memory = self.resources.remove(key).is_some();
-        let in_folder = self.disk.as_ref().is_some_and(|disk| disk.remove(key));
+        drop(one);
+        let in_folder = self.disk.get().is_some_and(|disk| disk.remove(key));
         in_memory || in_folder
     }
 
@@ -341,8 +378,9 @@ impl Cache {
         for count in &*self.made_old {
             count.fetch_add(1, Ordering::Relaxed);
         }
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.resources.clear();
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = self.disk.get() {
             disk.clear(of);
         }
     }
@@ -393,8 +431,9 @@ impl Cache {
             return Turn::Follow(flight.news.clone());
         }
         let (tell, news) = watch::channel(Flight::Waiting);
-        flights.entry(key.into()).or_default().push(InFlight { way: way.clone(), news });
-        Turn::Lead(Leader { cache: self.clone(), key: key.into(), way: way.clone(), tell })
+        let id = self.next_flight.fetch_add(1, Ordering::Relaxed);
+        flights.entry(key.into()).or_default().push(InFlight { id, way: way.clone(), news });
+        Turn::Lead(Leader { cache: self.clone(), key: key.into(), id, since: self.since(key), tell })
     }
 }
 
@@ -403,14 +442,16 @@ impl Cache {
 pub(crate) struct Leader {
     cache: Arc<Cache>,
     key: Key,
-    way: Arc<str>,
+    id: u64,
+    since: Since,
     tell: watch::Sender<Flight>,
 }
 
 impl Leader {
-    /// This is the answer, or the beginning of it.
+    /// This is the answer, or the beginning of it. What was made old meanwhile is nobody's but the one's who asked.
     pub(crate) fn serve(&self, stored: Arc<Stored>) {
-        self.tell.send_replace(Flight::Serving(stored));
+        let is_old = self.cache.has_changed(self.since);
+        self.tell.send_replace(if is_old { Flight::Alone } else { Flight::Serving(stored) });
     }
 }
 
@@ -418,7 +459,7 @@ impl Drop for Leader {
     fn drop(&mut self) {
         let mut flights = self.cache.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(all) = flights.get_mut(&self.key) {
-            all.retain(|flight| flight.way != self.way);
+            all.retain(|flight| flight.id != self.id);
             if all.is_empty() {
                 flights.remove(&self.key);
             }

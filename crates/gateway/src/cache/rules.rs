@@ -44,6 +44,24 @@ impl Asks {
             return None;
         }
         let fields = &request.fields;
+        // A field that is named as one of this connection does not go on, and must not select an answer for others.
+        let is_hidden = |field: &Field| {
+            let is_of_connections = matches!(
+                field.known,
+                Known::Te
+                    | Known::KeepAlive
+                    | Known::Connection
+                    | Known::ProxyConnection
+                    | Known::Upgrade
+                    | Known::Hop
+                    | Known::Trailer
+                    | Known::TransferEncoding
+            );
+            !is_of_connections && head::is_named(buffer, fields, field.name.of(buffer))
+        };
+        if head::connection(buffer, fields).names_fields && fields.iter().any(is_hidden) {
+            return None;
+        }
         let mut asks =
             Self { control: Control::of(buffer, fields), is_authorized: false, is_conditional: false, is_ranged: false, is_head };
         for field in fields {

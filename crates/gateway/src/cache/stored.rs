@@ -1,7 +1,10 @@
 //! One answer that is kept, or on its way to be.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -29,12 +32,13 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct Pieces {
     all: Arc<[Bytes]>,
     length: u64,
+    /// As long as somebody has it.
     _held: Arc<Held>,
 }
 
 impl Pieces {
     /// Small ones are put together.
-    pub(crate) fn new(pieces: Vec<Bytes>, held: Held) -> Self {
+    pub(crate) fn new(pieces: Vec<Bytes>, held: Arc<Held>) -> Self {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
         let is_crumbly = pieces.len() > 1 && length / (pieces.len() as u64) < PIECE as u64 / 4;
         let all = if is_crumbly {
@@ -54,7 +58,7 @@ impl Pieces {
         } else {
             pieces.into()
         };
-        Self { all, length, _held: Arc::new(held) }
+        Self { all, length, _held: held }
     }
 
     /// Its length in bytes.
@@ -96,6 +100,8 @@ pub(crate) enum End {
 struct Filled {
     pieces: Vec<Bytes>,
     end: Option<End>,
+    /// From its end on: who reads it slowly holds it.
+    held: Option<Arc<Held>>,
 }
 
 /// A body that is on its way. Those who read it read what is there, and wait for more.
@@ -107,7 +113,7 @@ pub(crate) struct Filling {
 
 impl Filling {
     pub(crate) fn new() -> Self {
-        Self { filled: Mutex::new(Filled { pieces: Vec::new(), end: None }), news: Notify::new() }
+        Self { filled: Mutex::new(Filled { pieces: Vec::new(), end: None, held: None }), news: Notify::new() }
     }
 
     pub(crate) fn push(&self, piece: Bytes) {
@@ -115,9 +121,17 @@ impl Filling {
         self.news.notify_waiters();
     }
 
-    pub(crate) fn end(&self, end: End) {
-        self.filled.lock().unwrap_or_else(PoisonError::into_inner).end = Some(end);
+    pub(crate) fn end(&self, end: End, held: Arc<Held>) {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        (filled.end, filled.held) = (Some(end), Some(held));
+        drop(filled);
         self.news.notify_waiters();
+    }
+
+    /// Gives the memory back, when nobody reads it any more.
+    pub(crate) fn clear(&self) {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        (filled.pieces, filled.held) = (Vec::new(), None);
     }
 
     /// All pieces.
@@ -155,6 +169,14 @@ pub(crate) enum Content {
     Filling(Arc<Filling>, Option<u64>),
 }
 
+/// A body as it was coded.
+#[derive(Debug, Default)]
+struct Coded {
+    pieces: OnceLock<Option<Pieces>>,
+    /// Somebody is at it.
+    is_begun: AtomicBool,
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Stored {
@@ -183,7 +205,7 @@ pub(crate) struct Stored {
     /// Its body may be coded for those who take that.
     pub(crate) is_text: bool,
     /// The body as it was coded so far; `None` where that saves nothing.
-    coded: Arc<[OnceLock<Option<Pieces>>; 3]>,
+    coded: Arc<[Coded; 3]>,
 }
 
 /// What is written of an answer beside its body.
@@ -270,7 +292,7 @@ impl Stored {
         let status = parsed.status;
         let freshness = rules::freshness(&head, &parsed.fields, status, control, age, came, Duration::ZERO);
         let age = freshness.age.saturating_add(now.duration_since(came).ok()?.as_secs());
-        let content = Content::Whole(Pieces::new(vec![body], held));
+        let content = Content::Whole(Pieces::new(vec![body], Arc::new(held)));
         Some(Self::of(way, varies_by, variant, status, head, Freshness { age, ..freshness }, content))
     }
 
@@ -321,6 +343,10 @@ impl Stored {
     ) -> Self {
         let mut fresh = Vec::new();
         write::stored(&mut fresh, buffer, response, said, passing);
+        if !head::has(&response.fields, Known::Date) {
+            // The date of before would make it old at once.
+            write::append(&mut fresh, &[b"Date: ", httpdate::fmt_http_date(now).as_bytes()]);
+        }
         let mut bytes = Vec::with_capacity(self.head.len() + fresh.len());
         let (old, new) = (head::response(&self.head).ok().flatten(), head::response(&fresh).ok().flatten());
         if let (Some(old), Some(new)) = (&old, &new) {
@@ -342,10 +368,17 @@ impl Stored {
     /// The body as this client takes it: coded once, for all who come. `None` where there is nothing to be saved, or no room.
     pub(crate) async fn coded(&self, coding: Coding, cache: &Cache) -> Option<Pieces> {
         let (Content::Whole(pieces), Some(cell)) = (&self.content, self.coded.get(coding.index())) else { return None };
-        if let Some(coded) = cell.get() {
+        if let Some(coded) = cell.pieces.get() {
             return coded.clone();
         }
-        let held = cache.hold(pieces.length())?;
+        // One does it; who comes meanwhile gets it as it is.
+        if cell.is_begun.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let Some(held) = cache.hold_coded(pieces.length()) else {
+            cell.is_begun.store(false, Ordering::Relaxed);
+            return None;
+        };
         let pieces = pieces.clone();
         let code = move || {
             let (mut encoder, mut out) = (Encoder::new(coding).ok()?, Vec::new());
@@ -361,9 +394,9 @@ impl Stored {
         let coded = out.map(|mut out| {
             out.shrink_to_fit();
             let length = out.len() as u64;
-            Pieces::new(vec![out.into()], held.shrink(length))
+            Pieces::new(vec![out.into()], Arc::new(held.shrink(length)))
         });
-        cell.get_or_init(|| coded).clone()
+        cell.pieces.get_or_init(|| coded).clone()
     }
 
     /// Whether it may be kept on, after it was freshened.

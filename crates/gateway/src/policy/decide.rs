@@ -91,6 +91,17 @@ pub struct Decision<'p> {
     pub addresses_matter: bool,
 }
 
+impl Decision<'_> {
+    /// Where the way out stands in `Settings`.
+    #[must_use]
+    pub fn egress_position(&self) -> Option<Egress<usize>> {
+        self.egress.as_ref().map(|egress| match egress {
+            Egress::One((at, _)) => Egress::One(*at),
+            Egress::Pool((at, _)) => Egress::Pool(*at),
+        })
+    }
+}
+
 impl Policy {
     /// Decides about a request by what it asks for: a name, before it is resolved, or an address.
     ///

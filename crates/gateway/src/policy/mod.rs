@@ -180,6 +180,17 @@ pub struct Pool {
     pub strategy: Strategy,
 }
 
+impl Settings {
+    /// The way out at this position.
+    #[must_use]
+    pub fn way_out(&self, egress: Option<Egress<usize>>) -> Option<WayOut<'_>> {
+        match egress? {
+            Egress::One(at) => self.egresses.get(at).map(|one| Egress::One((at, one))),
+            Egress::Pool(at) => self.pools.get(at).map(|pool| Egress::Pool((at, pool))),
+        }
+    }
+}
+
 /// Lists that are fetched.
 #[derive(Debug, Clone)]
 pub struct FetchedLists {

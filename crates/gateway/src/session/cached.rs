@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
@@ -18,6 +17,7 @@ use super::{Asked, Next, Session, Told};
 use crate::{
     cache::{
         Cache, Content, End, Filling, Flight, Held, Key, Leader, Parts, Pieces, Since, Stored, Turn,
+        control::Control,
         rules::{self, Asks, Ranged, Use},
     },
     compress::{self, Coding, Encoder},
@@ -39,6 +39,8 @@ use crate::{
 
 /// How long somebody waits at most for the answer that another one asked for, before it asks for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long somebody waits at most for the end of a body of which nobody knows how long it is.
+const MOMENT: Duration = Duration::from_secs(1);
 /// Up to so many bytes of a body are written together with the head.
 const TOGETHER: u64 = 64 * 1024;
 /// By so much more of a body of unknown length the cache is asked for room, in bytes.
@@ -100,6 +102,13 @@ impl Plan {
         self.old.clone().filter(|old| old.freshness.helps_in_need(&self.asks.control, old.resident()))
     }
 
+    /// What is kept was found to hold no more, and what came instead is not kept.
+    fn refuted(&self, cache: &Cache) {
+        if let Some(old) = self.old.as_ref().filter(|_| self.asks_whether) {
+            cache.forget(&self.key, old);
+        }
+    }
+
     /// Nothing of it is for others, and nobody waits for it the next time.
     pub(super) fn give_up(&mut self, cache: &Cache) {
         if self.leader.take().is_some() {
@@ -120,17 +129,18 @@ impl Plan {
             let Some(old) = self.old.take() else { return Learned::Pass };
             self.asks_whether = false;
             if !old.is_meant_by(buffer, answer) {
-                cache.forget(&self.key, &old);
+                self.since = cache.forget(&self.key, &old);
                 return Learned::AskAgain;
             }
             let fresh = Arc::new(old.freshened(buffer, answer, said, &snapshot.passing, now, waited));
-            if fresh.may_stay() {
-                cache.keep(&self.key, fresh.clone(), self.since);
-            } else {
+            let leader = self.leader.take();
+            if !fresh.may_stay() {
                 cache.forget(&self.key, &old);
-            }
-            if let Some(leader) = self.leader.take() {
-                leader.serve(fresh.clone());
+            } else if self.is_for_all(buffer, answer) {
+                cache.keep(&self.key, fresh.clone(), self.since);
+                if let Some(leader) = leader {
+                    leader.serve(fresh.clone());
+                }
             }
             return Learned::Holds(fresh);
         }
@@ -155,6 +165,19 @@ impl Plan {
         Learned::Pass
     }
 
+    /// Whether what a newer head says of a kept answer may be told to others: what an answer of its own would have to say to be kept.
+    fn is_for_all(&self, buffer: &[u8], answer: &Response) -> bool {
+        let fields = &answer.fields;
+        let control = Control::of(buffer, fields);
+        let is_open = control.public || control.s_maxage.is_some();
+        let varies_by_all = head::values(buffer, fields, Known::Vary).flat_map(head::tokens).any(|name| name == b"*");
+        !control.no_store
+            && !control.private
+            && !varies_by_all
+            && (is_open || !head::has(fields, Known::SetCookie))
+            && (is_open || control.must_revalidate || !self.asks.is_authorized)
+    }
+
     /// The answer to HEAD says whether what is kept holds still (RFC 9111, section 4.3.5).
     fn learn_from_head(
         &self, cache: &Cache, (buffer, answer): (&[u8], &Response), said: Connection, snapshot: &Snapshot, now: SystemTime,
@@ -169,7 +192,9 @@ impl Plan {
         if is_same {
             let fresh = old.freshened(buffer, answer, said, &snapshot.passing, now, waited);
             if fresh.may_stay() {
-                cache.keep(&self.key, Arc::new(fresh), self.since);
+                if self.is_for_all(buffer, answer) {
+                    cache.keep(&self.key, Arc::new(fresh), self.since);
+                }
                 return;
             }
         }
@@ -237,7 +262,7 @@ impl Session {
                         asks_whether: true,
                         begun: Instant::now(),
                     };
-                    self.refresh(snapshot, buffer, request, asked, decision, plan).await;
+                    self.refresh(snapshot, buffer, request, asked, decision, plan);
                 }
                 give_buffer(key);
                 return Cached::Done(next);
@@ -259,7 +284,8 @@ impl Session {
             begun: Instant::now(),
         });
         // What asks for something that others do not ask for: a part, or whether it has changed; or will have it anew.
-        let is_own = asks.is_head || asks.control.no_cache || (!plan.asks_whether && (asks.is_ranged || asks.is_conditional));
+        let wants_anew = asks.control.no_cache || asks.control.max_age == Some(0) || asks.control.min_fresh.is_some();
+        let is_own = asks.is_head || wants_anew || (!plan.asks_whether && (asks.is_ranged || asks.is_conditional));
         if !is_own {
             match cache.join(&key, &way) {
                 Turn::Alone => {}
@@ -270,6 +296,7 @@ impl Session {
                             && stored.freshness.judge(&asks.control, stored.resident()) == Use::Fresh
                     });
                     if let Some(newer) = newer {
+                        leader.serve(newer.clone());
                         drop(leader);
                         give_buffer(key);
                         let how = CacheResult::Hit;
@@ -347,7 +374,7 @@ impl Session {
         let mut status = stored.status;
         let mut part: Option<Range<u64>> = None;
         // Of what does not say when it was changed it is known when it was made (RFC 9111, section 4.3.2).
-        if is_success && rules::has_already(buffer, request, tag, stored.modified.or(stored.dated)) {
+        if is_success && !told.judged_by_target && rules::has_already(buffer, request, tag, stored.modified.or(stored.dated)) {
             status = 304;
         } else if stored.status == 200
             && !is_head
@@ -407,6 +434,7 @@ impl Session {
             write::recode(&mut out, coding.is_some(), coding.filter(|_| status == 200).map(Coding::name));
         }
         write::end(&mut out, body, closes, request.is_old && !closes);
+        let is_coded_here = coded.is_some();
         let content = coded.map_or_else(|| stored.content.clone(), Content::Whole);
         let plain = stored.length();
         let what = (content, body, part.filter(|_| has_body), has_body, encoder);
@@ -417,7 +445,7 @@ impl Session {
                 if how != CacheResult::Miss {
                     self.shared.cache.counts.saved.fetch_add(content, Ordering::Relaxed);
                 }
-                if let Some(plain) = plain.filter(|_| coding.is_some() && has_body) {
+                if let Some(plain) = plain.filter(|_| is_coded_here && has_body) {
                     self.shared.metrics.compressed(plain.saturating_sub(content));
                 }
                 if closes { Next::Done } else { Next::Keep }
@@ -491,10 +519,11 @@ impl Session {
                 match end {
                     End::Whole => {
                         if let Some(encoder) = encoder.take() {
-                            if encoder.finish(&mut coded).is_err() {
+                            let Ok(saved) = encoder.finish(&mut coded) else {
                                 told.cause = Some("proxy_internal_error");
                                 return Err(Next::Abort);
-                            }
+                            };
+                            self.shared.metrics.compressed(saved);
                             write::chunk(&mut out, &coded);
                         }
                         if body == Body::Chunked {
@@ -517,6 +546,8 @@ impl Session {
                             told.cause = Some("http_response_incomplete");
                             return Err(Next::Abort);
                         };
+                        // All of it was read.
+                        filling.clear();
                         let relay = Relay::resume(decoder, body == Body::Chunked, out).coded(encoder);
                         self.pass_body(snapshot, &mut connected, relay, None, throttle, told).await?;
                         if may_be_kept {
@@ -542,36 +573,31 @@ impl Session {
             }
         }
         while !bytes.is_empty() {
-            let (wire, stop) = (&mut self.wire, &mut self.stop);
-            let mut is_over = false;
-            // Who waits for its turn is not idle.
-            let limit = if throttle.as_ref().is_some_and(Throttle::is_waiting) { Duration::MAX } else { idle };
-            let step = poll_fn(|cx| {
-                let mut most = bytes.len();
-                if let Some(throttle) = throttle {
-                    match throttle.poll_turn(cx) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(over) => is_over = over,
+            if let Some(throttle) = throttle {
+                // Who waits for its turn is not idle.
+                let is_over = tokio::select! {
+                    biased;
+                    is_over = poll_fn(|cx| throttle.poll_turn(cx)) => is_over,
+                    () = self.stop.cut() => {
+                        told.cause = Some("proxy_shutdown");
+                        return Err(Next::Abort);
                     }
-                    if is_over {
-                        return Poll::Ready(Ok(0));
-                    }
-                    most = most.min(throttle.piece);
+                };
+                if is_over {
+                    told.cause = Some("volume_used_up");
+                    return Err(Next::Abort);
                 }
-                wire.stream.poll_write(cx, &bytes[..most])
-            });
+            }
+            let most = throttle.as_ref().map_or(bytes.len(), |throttle| bytes.len().min(throttle.piece));
+            let (wire, stop) = (&mut self.wire, &mut self.stop);
             let written = tokio::select! {
                 biased;
-                written = timeout(limit, step) => written,
+                written = timeout(idle, poll_fn(|cx| wire.stream.poll_write(cx, &bytes[..most]))) => written,
                 () = stop.cut() => {
                     told.cause = Some("proxy_shutdown");
                     return Err(Next::Abort);
                 }
             };
-            if is_over {
-                told.cause = Some("volume_used_up");
-                return Err(Next::Abort);
-            }
             match written {
                 Ok(Ok(count)) if count > 0 => {
                     self.wire.written += count as u64;
@@ -615,25 +641,31 @@ enum Filled {
 }
 
 impl Fill {
-    /// Takes what has come in.
+    /// Takes what has come in. Small chunks become one piece: each piece costs more than its bytes.
     fn step(&mut self, cache: &Cache) -> Filled {
-        loop {
+        let mut piece = Vec::new();
+        let outcome = loop {
             let inbox = &mut self.connected.wire.inbox;
             match self.decoder.next(inbox.bytes()) {
                 Ok(Found::Skip(count)) => inbox.consume(count),
                 Ok(Found::Data(count)) => {
-                    self.filling.push(Bytes::copy_from_slice(&inbox.bytes()[..count]));
+                    piece.extend_from_slice(&inbox.bytes()[..count]);
                     inbox.consume(count);
                     self.length += count as u64;
                     if !self.is_known && !self.has_room(cache) {
-                        return Filled::TooLarge;
+                        break Filled::TooLarge;
                     }
                 }
-                Ok(Found::More) => return Filled::More,
-                Ok(Found::End) => return Filled::Whole,
-                Err(_) => return Filled::Failed,
+                Ok(Found::More) => break Filled::More,
+                Ok(Found::End) => break Filled::Whole,
+                Err(_) => break Filled::Failed,
             }
+        };
+        if !piece.is_empty() {
+            piece.shrink_to_fit();
+            self.filling.push(piece.into());
         }
+        outcome
     }
 
     fn has_room(&mut self, cache: &Cache) -> bool {
@@ -650,9 +682,10 @@ impl Fill {
     }
 
     /// Reads on until there is an end.
-    async fn run(&mut self, cache: &Cache, idle: Duration) -> Filled {
+    async fn run(&mut self, cache: &Cache, idle: Duration, begun: Filled) -> Filled {
+        let mut last = begun;
         loop {
-            match self.step(cache) {
+            match last {
                 Filled::More => {}
                 end => return end,
             }
@@ -662,18 +695,20 @@ impl Fill {
                 Ok(Ok(_)) if self.decoder.may_end() => return Filled::Whole,
                 _ => return Filled::Failed,
             }
+            last = self.step(cache);
         }
     }
 
     /// What came is kept, for those who wait and those who come.
     fn keep(self, shared: &Shared, plan: &mut Plan, stored: &Stored) -> Arc<Stored> {
         let Self { connected, filling, held, may_be_kept, length, .. } = self;
-        let stored = Arc::new(stored.filled(Pieces::new(filling.pieces(), held.shrink(length))));
+        let held = Arc::new(held.shrink(length));
+        let stored = Arc::new(stored.filled(Pieces::new(filling.pieces(), held.clone())));
         shared.cache.put(&plan.key, stored.clone(), plan.since);
         if let Some(leader) = plan.leader.take() {
             leader.serve(stored.clone());
         }
-        filling.end(End::Whole);
+        filling.end(End::Whole, held);
         if may_be_kept {
             connected.keep(shared);
         }
@@ -683,18 +718,33 @@ impl Fill {
 
 /// Reads the rest of a body, whoever is still there to read it.
 async fn fill(
-    shared: Arc<Shared>, mut fill: Fill, mut plan: Box<Plan>, stored: Arc<Stored>, idle: Duration, hand: oneshot::Sender<Rest>,
+    shared: Arc<Shared>, (mut fill, begun): (Fill, Filled), mut plan: Box<Plan>, stored: Arc<Stored>, idle: Duration,
+    hand: oneshot::Sender<Rest>,
 ) {
-    match fill.run(&shared.cache, idle).await {
+    let is_known = fill.is_known;
+    let outcome = {
+        let run = fill.run(&shared.cache, idle, begun);
+        tokio::pin!(run);
+        // Who waits for the end of a body of unknown length waits for a moment, and then asks for itself.
+        match timeout(if is_known { Duration::MAX } else { MOMENT }, &mut run).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                plan.leader = None;
+                run.await
+            }
+        }
+    };
+    match outcome {
         Filled::Whole => drop(fill.keep(&shared, &mut plan, &stored)),
         Filled::TooLarge => {
             plan.give_up(&shared.cache);
-            let Fill { connected, decoder, filling, may_be_kept, .. } = fill;
+            plan.refuted(&shared.cache);
+            let Fill { connected, decoder, filling, held, may_be_kept, .. } = fill;
             // Before they hear that there is something to take.
             let _ = hand.send(Rest { connected, decoder, may_be_kept });
-            filling.end(End::Handed);
+            filling.end(End::Handed, Arc::new(held));
         }
-        Filled::More | Filled::Failed => fill.filling.end(End::Failed),
+        Filled::More | Filled::Failed => fill.filling.end(End::Failed, Arc::new(fill.held)),
     }
 }
 
@@ -720,17 +770,20 @@ impl Session {
             Ok(begun) => begun,
             Err(connected) => {
                 plan.give_up(&self.shared.cache);
+                plan.refuted(&self.shared.cache);
                 return Err(connected);
             }
         };
         let mut filled = filled;
+        let how = CacheResult::Miss;
+        // The client's own conditions went to the target, and this is its answer to them.
+        told.judged_by_target = !plan.asks_whether;
         // Most are there at once.
-        if matches!(filled.step(&self.shared.cache), Filled::Whole) {
+        let begun = filled.step(&self.shared.cache);
+        if matches!(begun, Filled::Whole) {
             let stored = filled.keep(&self.shared, &mut plan, &stored);
             drop(plan);
-            return Ok(self
-                .send_stored(snapshot, (buffer, request), closes, &stored, CacheResult::Miss, throttle, None, told)
-                .await);
+            return Ok(self.send_stored(snapshot, (buffer, request), closes, &stored, how, throttle, None, told).await);
         }
         let stored = Arc::new(stored);
         if filled.is_known
@@ -741,19 +794,31 @@ impl Session {
         }
         let (hand, rest) = oneshot::channel();
         let idle = snapshot.policy.settings().timeouts.idle;
-        tokio::spawn(fill(self.shared.clone(), filled, plan, stored.clone(), idle, hand));
-        Ok(self.send_stored(snapshot, (buffer, request), closes, &stored, CacheResult::Miss, throttle, Some(rest), told).await)
+        tokio::spawn(fill(self.shared.clone(), (filled, begun), plan, stored.clone(), idle, hand));
+        Ok(self.send_stored(snapshot, (buffer, request), closes, &stored, how, throttle, Some(rest), told).await)
     }
 
     /// Asks the target in the background whether what was sent still holds, and keeps what it says (RFC 5861, section 3).
-    async fn refresh(
-        &mut self, snapshot: &Arc<Snapshot>, buffer: &[u8], request: &Request, asked: &Asked, decision: &Decision<'_>, plan: Plan,
+    fn refresh(
+        &self, snapshot: &Arc<Snapshot>, buffer: &[u8], request: &Request, asked: &Asked, decision: &Decision<'_>, plan: Plan,
     ) {
-        let Ok(target) = self.reach(snapshot, decision, asked, None).await else { return };
         let (authority, path) = (asked.authority.clone(), asked.path.clone());
-        let (shared, snapshot) = (self.shared.clone(), snapshot.clone());
-        let (buffer, request) = (buffer.to_vec(), request.clone());
+        let (shared, snapshot, client) = (self.shared.clone(), snapshot.clone(), self.client);
+        let (buffer, request, host, port) = (buffer.to_vec(), request.clone(), asked.host.clone(), asked.port);
+        let (egress, resolve) = (decision.egress_position(), decision.resolve);
         tokio::spawn(async move {
+            let way = snapshot.policy.settings().way_out(egress);
+            let ways = &shared.egress;
+            let resolves_here = ways.resolves_here(way.as_ref(), &snapshot);
+            let addresses = if resolves_here || resolve {
+                match ways.addresses(&snapshot, &host, port, !resolves_here).await {
+                    Ok(addresses) => addresses,
+                    Err(_) => return,
+                }
+            } else {
+                Vec::new()
+            };
+            let Ok(target) = ways.target(&snapshot, way.as_ref(), &host, port, addresses, client) else { return };
             // It is kept as it was when that fails.
             let _ = ask_again(&shared, &snapshot, &buffer, &request, (&authority, &path), &target, plan).await;
         });
@@ -830,7 +895,12 @@ async fn ask_again(
     let head = connected.wire.inbox.bytes()[..response.end].to_vec();
     connected.wire.inbox.consume(response.end);
     let said = head::connection(&head, &response.fields);
-    let may_be_kept = super::may_be_kept(&response, said);
+    // What another proxy wants of this gateway is no answer of the target.
+    if response.status == 407 && connected.login_refused(authority).is_some() {
+        return None;
+    }
+    let is_somebodys = super::signs_connection_in(buffer, &request.fields) || super::signs_connection_in(&head, &response.fields);
+    let may_be_kept = !is_somebodys && super::may_be_kept(&response, said);
     match plan.learn(&shared.cache, (buffer, request), (&head, &response), said, snapshot) {
         Learned::Holds(_) => {
             if may_be_kept {
@@ -841,7 +911,8 @@ async fn ask_again(
             let begun =
                 begin(shared, snapshot, (buffer, request), connected, (&head, &response), said, &plan, freshness, may_be_kept);
             let (mut fill, stored) = begun.ok()?;
-            if let Filled::Whole = fill.run(&shared.cache, timeouts.idle).await {
+            let begun = fill.step(&shared.cache);
+            if let Filled::Whole = fill.run(&shared.cache, timeouts.idle, begun).await {
                 fill.keep(shared, &mut plan, &stored);
             }
         }

@@ -206,3 +206,111 @@ async fn the_log_says_where_an_answer_came_from() {
         .collect();
     assert_eq!(results, ["miss", "hit", "miss"], "{log}");
 }
+
+/// Answers one request after the other with these, each time over a connection of its own, and tells what it was asked.
+async fn scripted(answers: &[&str]) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let answers: Vec<String> = answers.iter().map(ToString::to_string).collect();
+    tokio::spawn({
+        let asked = asked.clone();
+        async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                asked.lock().unwrap().push(String::from_utf8(head).unwrap());
+                // What stands behind a pause comes half a second later.
+                for (at, part) in answer.split("PAUSE").enumerate() {
+                    if at > 0 {
+                        sleep(Duration::from_millis(500)).await;
+                    }
+                    stream.write_all(part.as_bytes()).await.unwrap();
+                }
+            }
+        }
+    });
+    (address, asked)
+}
+
+fn at(address: &str, fields: &str) -> String {
+    format!("GET http://{address}/x HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n")
+}
+
+#[tokio::test]
+async fn a_cookie_that_comes_with_word_that_an_answer_still_holds_is_for_one_alone() {
+    let gateway = gateway(&format!("{KEEPING}{OPEN}")).await;
+    let kept =
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"x\"\r\nContent-Length: 4\r\nConnection: close\r\n\r\nkept";
+    let mine = "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nCache-Control: max-age=600\r\nSet-Cookie: sid=alice\r\nConnection: close\r\n\r\n";
+    let by_head = mine.replace("304 Not Modified", "200 OK").replace("Connection", "Content-Length: 4\r\nConnection");
+    let (address, asked) = scripted(&[kept, mine, &by_head]).await;
+    assert_eq!(ask(&gateway, at(&address, "")).await.body, "kept");
+    let alice = ask(&gateway, at(&address, "Cookie: sid=old\r\nCache-Control: no-cache\r\n")).await;
+    assert_eq!((alice.body.as_str(), alice.field("set-cookie")), ("kept", Some("sid=alice")));
+    let bob = ask(&gateway, at(&address, "")).await;
+    assert_eq!((bob.body.as_str(), bob.field("set-cookie")), ("kept", None), "{}", bob.head);
+    let mut client = Client::to(&gateway).await;
+    client.write(at(&address, "Cache-Control: no-cache\r\n").replace("GET", "HEAD")).await;
+    assert_eq!(client.answer_to("HEAD").await.unwrap().field("set-cookie"), Some("sid=alice"));
+    assert_eq!(ask(&gateway, at(&address, "")).await.field("set-cookie"), None);
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_field_that_is_hidden_from_the_target_selects_no_answer_for_others() {
+    let gateway = gateway(&format!("{KEEPING}{OPEN}")).await;
+    let without =
+        "HTTP/1.1 200 OK\r\nVary: Origin\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone";
+    let with = without.replace("none", "some");
+    let (address, _) = scripted(&[without, &with]).await;
+    let poison = at(&address, "Origin: https://app.example\r\nConnection: Origin\r\n");
+    assert_eq!(ask(&gateway, poison).await.body, "none");
+    assert_eq!(ask(&gateway, at(&address, "Origin: https://app.example\r\n")).await.body, "some");
+}
+
+#[tokio::test]
+async fn who_asks_after_a_change_does_not_get_what_was_asked_before_it() {
+    let gateway = gateway(&format!("{KEEPING}{OPEN}")).await;
+    let old = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 6\r\nConnection: close\r\n\r\noldPAUSEold";
+    let changed = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    let new = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 6\r\nConnection: close\r\n\r\nnewnew";
+    let address = scripted_side_by_side(&[old, changed, new]).await;
+    let mut first = Client::to(&gateway).await;
+    first.write(at(&address, "")).await;
+    sleep(Duration::from_millis(150)).await;
+    assert_eq!(ask(&gateway, at(&address, "").replace("GET", "DELETE")).await.status, 204);
+    assert_eq!(ask(&gateway, at(&address, "")).await.body, "newnew");
+    assert_eq!(first.answer().await.unwrap().body, "oldold");
+    assert_eq!(ask(&gateway, at(&address, "")).await.body, "newnew", "what was overtaken is not kept");
+}
+
+/// As [`scripted`], but the next one is answered while the one before still is.
+async fn scripted_side_by_side(answers: &[&str]) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answers: Vec<String> = answers.iter().map(ToString::to_string).collect();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                for (at, part) in answer.split("PAUSE").enumerate() {
+                    if at > 0 {
+                        sleep(Duration::from_millis(500)).await;
+                    }
+                    stream.write_all(part.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    address
+}

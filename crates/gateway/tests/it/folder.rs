@@ -187,6 +187,34 @@ async fn a_folder_that_can_not_be_used_is_said_at_the_start() {
     assert!(said.starts_with("The cache's folder ") && said.contains("can't be used"), "{said}");
 }
 
+#[tokio::test]
+async fn a_folder_of_other_things_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["current/app", "old-2024", "new-1"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let text = format!("[listen]\naddresses = ['127.0.0.1:0']\n{}", policy(folder.path(), ""));
+    let started = Gateway::start(Policy::parse(&text, Path::new(".")).unwrap(), None).await;
+    assert!(started.unwrap_err().to_string().contains("not the cache's"));
+    assert!(folder.path().join("current/app").is_dir() && folder.path().join("old-2024").is_dir());
+}
+
+#[tokio::test]
+async fn what_was_replaced_and_then_purged_is_not_there_after_a_restart() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let policy = policy(folder.path(), "").replace("[cache]\n", "[cache]\npurge_from = '127.0.0.1/32'\n");
+    let first = gateway(&policy).await;
+    ask(&first, get(&origin, "/made/1")).await;
+    written(&first, 1).await;
+    for _ in 0..20 {
+        // A newer one, of which the writer may not have heard yet.
+        ask(&first, get(&origin, "/made/1").replace("X-Say", "Cache-Control: no-cache\r\nX-Say")).await;
+        assert_eq!(ask(&first, get(&origin, "/made/1").replace("GET ", "PURGE ")).await.status, 200);
+        sleep(Duration::from_millis(20)).await;
+        assert!(answers(folder.path()).is_empty(), "{:?}", answers(folder.path()));
+    }
+}
+
 /// Not a test: the gateway that the next one starts in a process of its own, and kills.
 #[test]
 #[ignore = "runs in a process of its own, started by another test"]

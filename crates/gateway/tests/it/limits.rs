@@ -122,7 +122,8 @@ async fn a_volume_that_is_used_is_used_after_a_restart() {
 #[tokio::test]
 async fn a_file_for_volumes_that_can_not_be_written_is_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let text = format!("[listen]\naddresses = ['127.0.0.1:0']\n[usage]\npath = '{}/no/usage'\n", folder.path().display());
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    let text = format!("[listen]\naddresses = ['127.0.0.1:0']\n[usage]\npath = '{}/file/usage'\n", folder.path().display());
     let policy = gatehouse_gateway::policy::Policy::parse(&text, folder.path()).unwrap();
     let said = gatehouse_gateway::Gateway::start(policy, None).await.unwrap_err().to_string();
     assert!(said.starts_with("The file for used volumes, ") && said.contains("can't be used"), "{said}");
