@@ -270,10 +270,7 @@ impl Disk {
     pub(crate) fn remove(&self, key: &[u8]) -> bool {
         let target = target_of(key);
         let is_scanned = self.is_scanned.load(Ordering::Acquire);
-        if is_scanned && !self.lock().of_target.contains_key(&target) {
-            // A writer that has not got there yet sees that it is old.
-            return false;
-        }
+        // Also when nothing of it is known: a writer may be between the file and the index.
         let _files = self.files();
         let ids = {
             let mut index = self.lock();
