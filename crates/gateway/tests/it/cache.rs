@@ -1,10 +1,18 @@
 //! The cache beside others: who may have what is kept, what it takes, what happens when somebody goes. What RFC 9111 says of it is in
 //! tests/rfc9111.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use gatehouse_gateway::{Gateway, policy::Policy};
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::sleep,
+};
 
 use crate::bed::{Answer, Client, OPEN, Origin, ask, gateway};
 
@@ -207,30 +215,33 @@ async fn the_log_says_where_an_answer_came_from() {
     assert_eq!(results, ["miss", "hit", "miss"], "{log}");
 }
 
-/// Answers one request after the other with these, each time over a connection of its own, and tells what it was asked.
-async fn scripted(answers: &[&str]) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// Answers one request after the other with these, each over a connection of its own, and tells what it was asked. The next one is
+/// answered while the one before still is.
+async fn scripted(answers: &[&str]) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let asked = Arc::new(Mutex::new(Vec::new()));
     let answers: Vec<String> = answers.iter().map(ToString::to_string).collect();
     tokio::spawn({
         let asked = asked.clone();
         async move {
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                asked.lock().unwrap().push(String::from_utf8(head).unwrap());
-                // What stands behind a pause comes half a second later.
-                for (at, part) in answer.split("PAUSE").enumerate() {
-                    if at > 0 {
-                        sleep(Duration::from_millis(500)).await;
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.unwrap());
                     }
-                    stream.write_all(part.as_bytes()).await.unwrap();
-                }
+                    asked.lock().unwrap().push(String::from_utf8(head).unwrap());
+                    // What stands behind a pause comes half a second later.
+                    for (at, part) in answer.split("PAUSE").enumerate() {
+                        if at > 0 {
+                            sleep(Duration::from_millis(500)).await;
+                        }
+                        stream.write_all(part.as_bytes()).await.unwrap();
+                    }
+                });
             }
         }
     });
@@ -279,7 +290,7 @@ async fn who_asks_after_a_change_does_not_get_what_was_asked_before_it() {
     let old = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 6\r\nConnection: close\r\n\r\noldPAUSEold";
     let changed = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
     let new = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 6\r\nConnection: close\r\n\r\nnewnew";
-    let address = scripted_side_by_side(&[old, changed, new]).await;
+    let (address, _) = scripted(&[old, changed, new]).await;
     let mut first = Client::to(&gateway).await;
     first.write(at(&address, "")).await;
     sleep(Duration::from_millis(150)).await;
@@ -287,30 +298,4 @@ async fn who_asks_after_a_change_does_not_get_what_was_asked_before_it() {
     assert_eq!(ask(&gateway, at(&address, "")).await.body, "newnew");
     assert_eq!(first.answer().await.unwrap().body, "oldold");
     assert_eq!(ask(&gateway, at(&address, "")).await.body, "newnew", "what was overtaken is not kept");
-}
-
-/// As [`scripted`], but the next one is answered while the one before still is.
-async fn scripted_side_by_side(answers: &[&str]) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let answers: Vec<String> = answers.iter().map(ToString::to_string).collect();
-    tokio::spawn(async move {
-        for answer in answers {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                for (at, part) in answer.split("PAUSE").enumerate() {
-                    if at > 0 {
-                        sleep(Duration::from_millis(500)).await;
-                    }
-                    stream.write_all(part.as_bytes()).await.unwrap();
-                }
-            });
-        }
-    });
-    address
 }
