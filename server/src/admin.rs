@@ -17,19 +17,33 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::{
     config::{AdminCommand, RoleArg, Settings},
+    doctor,
     startup::{self, StartError, socket_address},
 };
 
 /// A command as it travels.
 #[derive(Debug, Serialize, Deserialize)]
-enum Order {
-    Create { email: String, password: Secret, company: Option<String>, name: Option<String>, role: Role },
-    Token { email: String, name: String },
+pub enum Order {
+    Create {
+        email: String,
+        password: Secret,
+        company: Option<String>,
+        name: Option<String>,
+        role: Role,
+    },
+    Token {
+        email: String,
+        name: String,
+    },
     RotateKey,
+    /// Whether somebody answers.
+    Ping,
+    /// Test proxies and engines, for the doctor.
+    Inspect,
 }
 
 /// What came of it: what to print, or why not.
-type Outcome = Result<String, String>;
+pub type Outcome = Result<String, String>;
 
 /// Runs a command.
 ///
@@ -72,6 +86,8 @@ async fn carry_out(platform: &Platform, order: Order) -> Outcome {
         Order::Token { email, name } => {
             platform.create_token_for(&email, &name).await.map(|token| token.secret.expose().to_string())
         }
+        Order::Ping => return Ok(String::new()),
+        Order::Inspect => return doctor::inspect(platform).await,
         Order::RotateKey => {
             platform.rotate_key().await.map(|count| format!("The key was changed; {count} stored secrets were sealed anew."))
         }
@@ -89,7 +105,11 @@ fn in_words(error: &AppError) -> String {
     }
 }
 
-async fn send(socket: &Path, order: &Order) -> Outcome {
+/// Has a running server carry out a command.
+///
+/// # Errors
+/// Why it did not, in words; also when none answers.
+pub async fn send(socket: &Path, order: &Order) -> Outcome {
     let unreachable = |error: &dyn std::fmt::Display| {
         format!("the database is in use by another process that does not answer on {}: {error}", socket.display())
     };

@@ -5,13 +5,16 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use gatehouse_domain::{Secret, TestTarget};
 use gatehouse_gateway::policy::value::LogFormat;
 use gatehouse_store::StoreConfig;
 use serde::Deserialize;
 
-use crate::gateway::Judge;
+use crate::{gateway::Judge, tls::Tls};
 
 /// Gatehouse governs how an organisation reaches the internet.
 #[derive(Debug, Parser)]
@@ -29,19 +32,18 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the console and the API, and the gateway where it is told to listen
-    Serve {
-        /// Address and port of the console and the API [default: 127.0.0.1:3000]
-        #[arg(long, env = "GATEHOUSE_LISTEN")]
-        listen: Option<String>,
-        /// Addresses and ports of the gateway, like 127.0.0.1:3128 [default: none, it is off]
-        #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
-        gateway_listen: Vec<String>,
-        /// The gateway's policy
-        #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY")]
-        gateway_policy: Option<PathBuf>,
-        /// More of it.
+    Serve(ServeArgs),
+    /// Check what an installation needs, and say what to do where something is missing; works beside a running server
+    Doctor {
+        /// With the settings that it is to serve with.
         #[command(flatten)]
-        gateway: GatewayArgs,
+        serve: ServeArgs,
+        /// Without connections to proxies and engines
+        #[arg(long)]
+        quick: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// The proxy server alone, with its policy from a file or from the database
     Gateway {
@@ -49,7 +51,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<GatewayCommand>,
         /// The policy (TOML); read again when it changes, and on SIGHUP
-        #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY")]
+        #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY", value_parser = path())]
         policy: Option<PathBuf>,
         /// Addresses and ports to listen on [default: those of the policy]
         #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
@@ -71,6 +73,32 @@ pub enum Command {
     Openapi,
 }
 
+/// Settings of a server.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Address and port of the console and the API [default: 127.0.0.1:3000]
+    #[arg(long, env = "GATEHOUSE_LISTEN")]
+    listen: Option<String>,
+    /// HTTPS on it: off, self-signed (a certificate of our own, to begin with) or files [default: files where both are named, else off]
+    #[arg(long, env = "GATEHOUSE_TLS")]
+    tls: Option<String>,
+    /// The certificate chain in PEM, read again when it changes
+    #[arg(long, env = "GATEHOUSE_TLS_CERTIFICATE", value_parser = path())]
+    tls_certificate: Option<PathBuf>,
+    /// Its private key in PEM
+    #[arg(long, env = "GATEHOUSE_TLS_KEY", value_parser = path())]
+    tls_key: Option<PathBuf>,
+    /// Addresses and ports of the gateway, like 127.0.0.1:3128 [default: none, it is off]
+    #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
+    gateway_listen: Vec<String>,
+    /// The gateway's policy
+    #[arg(long, env = "GATEHOUSE_GATEWAY_POLICY", value_parser = path())]
+    gateway_policy: Option<PathBuf>,
+    /// More of it.
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
 /// A gateway whose policy is in the database.
 #[derive(Debug, Clone, Default, Args)]
 pub struct GatewayArgs {
@@ -78,10 +106,10 @@ pub struct GatewayArgs {
     #[arg(long = "gateway-company", env = "GATEHOUSE_GATEWAY_COMPANY")]
     company: Option<String>,
     /// Folder of the lists and passwords that a policy in the database may name [default: none, it can name no files]
-    #[arg(long = "gateway-files", env = "GATEHOUSE_GATEWAY_FILES")]
+    #[arg(long = "gateway-files", env = "GATEHOUSE_GATEWAY_FILES", value_parser = path())]
     files: Option<PathBuf>,
     /// The folder for answers that the gateway keeps, where its policy is in the database [default: in memory only]
-    #[arg(long = "gateway-cache", env = "GATEHOUSE_GATEWAY_CACHE")]
+    #[arg(long = "gateway-cache", env = "GATEHOUSE_GATEWAY_CACHE", value_parser = path())]
     cache: Option<PathBuf>,
     /// File for the gateway's records, or - for standard output, when the policy is in the database [default: none]
     #[arg(long = "gateway-log", env = "GATEHOUSE_GATEWAY_LOG")]
@@ -164,6 +192,11 @@ pub enum RoleArg {
     Auditor,
 }
 
+/// A path, or an empty one, which means "not set": unit and compose files have such variables.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// Settings as flags and environment variables.
 #[derive(Debug, Default, Args)]
 pub struct SettingsArgs {
@@ -180,7 +213,7 @@ pub struct SettingsArgs {
     #[arg(long, global = true, env = "GATEHOUSE_EDITION")]
     edition: Option<String>,
     /// File with the key that seals stored secrets [default: gatehouse.key beside the database]
-    #[arg(long, global = true, env = "GATEHOUSE_SECRET_KEY_FILE")]
+    #[arg(long, global = true, env = "GATEHOUSE_SECRET_KEY_FILE", value_parser = path())]
     secret_key_file: Option<PathBuf>,
     /// E-mail address of the first administrator, when the database is empty
     #[arg(long, global = true, env = "GATEHOUSE_ADMIN_EMAIL")]
@@ -210,6 +243,9 @@ pub struct SettingsArgs {
 #[serde(deny_unknown_fields)]
 struct SettingsFile {
     listen: Option<String>,
+    tls: Option<String>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     gateway_listen: Option<Vec<String>>,
     gateway_policy: Option<PathBuf>,
     gateway_company: Option<String>,
@@ -238,6 +274,8 @@ struct SettingsFile {
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Whether HTTPS is spoken there.
+    pub tls: Tls,
     /// Where the gateway listens; it is off when this is empty.
     pub gateway_listen: Vec<SocketAddr>,
     /// The gateway's policy, where it is a file.
@@ -315,13 +353,17 @@ impl Settings {
         // An empty variable in a unit or compose file means "not set".
         let pick = |flag: &Option<String>, file: &Option<String>| flag.clone().filter(|v| !v.is_empty()).or_else(|| file.clone());
 
-        let (listen, gateway_listen, gateway_policy, gateway) = match command {
-            Command::Serve { listen, gateway_listen, gateway_policy, gateway } => {
-                (listen.clone(), gateway_listen.clone(), gateway_policy.clone(), gateway.clone())
-            }
-            Command::Gateway { policy, listen, gateway, .. } => (None, listen.clone(), policy.clone(), gateway.clone()),
-            _ => (None, Vec::new(), None, GatewayArgs::default()),
+        let serve = match command {
+            Command::Serve(serve) | Command::Doctor { serve, .. } => serve.clone(),
+            Command::Gateway { policy, listen, gateway, .. } => ServeArgs {
+                gateway_listen: listen.clone(),
+                gateway_policy: policy.clone(),
+                gateway: gateway.clone(),
+                ..ServeArgs::default()
+            },
+            _ => ServeArgs::default(),
         };
+        let ServeArgs { listen, tls, tls_certificate, tls_key, gateway_listen, gateway_policy, gateway } = serve;
         let metrics = if let Command::Gateway { metrics, .. } = command { metrics } else { &None };
         let gateway_metrics = match pick(metrics, &file.gateway_metrics).filter(|text| !text.is_empty()) {
             None => None,
@@ -359,6 +401,12 @@ impl Settings {
             .strip_prefix("surrealkv://")
             .map(|path| PathBuf::from(path).parent().map(PathBuf::from).unwrap_or_default())
             .unwrap_or_else(|| "data".into());
+        let tls = Tls::parse(
+            pick(&tls, &file.tls).as_deref(),
+            path(tls_certificate, file.tls_certificate),
+            path(tls_key, file.tls_key),
+            &beside_database,
+        )?;
         let target = pick(&args.test_target, &file.test_target).unwrap_or_else(|| DEFAULT_TEST_TARGET.into());
         let public_url = match pick(&args.public_url, &file.public_url) {
             None => None,
@@ -378,6 +426,7 @@ impl Settings {
         };
         Ok(Self {
             listen,
+            tls,
             gateway_listen,
             gateway_policy,
             gateway_company: pick(&gateway.company, &file.gateway_company),
@@ -391,10 +440,7 @@ impl Settings {
             database_user: pick(&args.database_user, &file.database_user),
             database_password: pick(&args.database_password, &file.database_password).map(Secret::new),
             cloud,
-            secret_key_file: args
-                .secret_key_file
-                .clone()
-                .or_else(|| file.secret_key_file.clone())
+            secret_key_file: path(args.secret_key_file.clone(), file.secret_key_file.clone())
                 .unwrap_or_else(|| beside_database.join("gatehouse.key")),
             admin_email: pick(&args.admin_email, &file.admin_email),
             admin_password: pick(&args.admin_password, &file.admin_password).map(Secret::new),

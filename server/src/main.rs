@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod config;
+mod doctor;
 mod form_posts;
 mod gateway;
 mod http_errors;
@@ -16,6 +17,8 @@ mod serve;
 mod site;
 mod startup;
 mod state;
+mod systemd;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -46,7 +49,8 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve { .. } => serve::serve(settings).await,
+            Command::Serve(_) => serve::serve(settings).await,
+            Command::Doctor { quick, json, .. } => doctor::run(settings, quick, json).await,
             Command::Gateway { .. } => gateway::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
             Command::Openapi => Ok(()),

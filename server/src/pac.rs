@@ -18,6 +18,7 @@ pub async fn show(State(state): State<AppState>, request: Request) -> Response {
     let Some(client) = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()) else { return none() };
     // The name that the client found this server by is one that it finds the gateway by, too.
     let named = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let named = named.or(request.uri().authority().map(http::uri::Authority::as_str));
     let Some((host, _)) = named.and_then(|text| Host::parse_authority(text, Some(80)).ok()) else {
         return (StatusCode::BAD_REQUEST, "The request names no host.\n").into_response();
     };

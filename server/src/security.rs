@@ -9,7 +9,7 @@ use axum::{
 };
 use gatehouse_domain::{AppError, Secret};
 use gatehouse_platform::{Actor, Caller};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::Authority};
 
 use crate::{http_errors::HttpError, state::AppState};
 
@@ -119,14 +119,15 @@ fn cookie_header(text: &str, sensitive: bool) -> HeaderValue {
 /// send neither header and carry no cookie by themselves.
 pub async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-        && !is_same_origin(&state, request.headers(), request.uri().host())
+        && !is_same_origin(&state, request.headers(), request.uri().authority().map(Authority::as_str))
     {
         return HttpError(AppError::ForeignOrigin).into_response();
     }
     next.run(request).await
 }
 
-fn is_same_origin(state: &AppState, headers: &HeaderMap, uri_host: Option<&str>) -> bool {
+/// `authority` is what HTTP/2 has in the place of `Host`.
+fn is_same_origin(state: &AppState, headers: &HeaderMap, authority: Option<&str>) -> bool {
     if let Some(site) = headers.get("sec-fetch-site")
         && !matches!(site.as_bytes(), b"same-origin" | b"none")
     {
@@ -139,7 +140,7 @@ fn is_same_origin(state: &AppState, headers: &HeaderMap, uri_host: Option<&str>)
     {
         return true;
     }
-    let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()).or(uri_host) else { return false };
+    let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()).or(authority) else { return false };
     let Some((scheme, origin_host)) = origin.split_once("://") else { return false };
     matches!(scheme, "http" | "https") && origin_host.eq_ignore_ascii_case(host)
 }
@@ -161,7 +162,7 @@ pub async fn headers(State(state): State<AppState>, request: Request, next: Next
     set(HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()");
     // What a person saw is not to be found by the next one on that computer. Static files have said otherwise already.
     set(header::CACHE_CONTROL, "no-store");
-    if state.is_https() {
+    if state.strict {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }
     response

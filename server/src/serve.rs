@@ -2,9 +2,19 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use axum::{Router, serve::ListenerExt as _};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
-use crate::{admin, config::Settings, gateway, router::router, site, startup, state::AppState};
+use crate::{
+    admin,
+    config::Settings,
+    gateway,
+    router::router,
+    site, startup,
+    state::AppState,
+    systemd,
+    tls::{Tls, TlsListener},
+};
 
 /// How long requests under way have when the server is told to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -34,7 +44,25 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     } else {
         Some(gateway::start(&settings, Some(gateway::Database::Open(store))).await?)
     };
-    let url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let encrypted = match &settings.tls {
+        Tls::Off => None,
+        tls => Some(tls),
+    };
+    let front = match encrypted {
+        None => Front::Plain(listener),
+        Some(tls) => {
+            let (listener, about) = TlsListener::start(listener, tls, settings.public_url.as_deref())?;
+            if !tls.is_strict() {
+                println!(
+                    "The certificate is one of our own: browsers warn of it once. Its SHA-256 fingerprint, to compare:\n  {}",
+                    about.fingerprint
+                );
+            }
+            Front::Tls(listener)
+        }
+    };
+    let scheme = if encrypted.is_some() { "https" } else { "http" };
+    let url = settings.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     println!("Gatehouse is ready: {url}");
     if platform.needs_setup().await.map_err(|e| e.to_string())? {
         let link = platform.new_setup_link().await.map_err(|e| e.to_string())?;
@@ -50,19 +78,28 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     // What leptos spawns while it renders runs on this runtime. Only a second call fails.
     let _ = any_spawner::Executor::init_tokio();
     let meter = gateway.as_ref().map(gateway::Running::meter);
-    let state = AppState { platform, leptos: site::leptos_options(), public_url: settings.public_url, gateway: meter };
+    let public_https = settings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    let state = AppState {
+        platform: platform.clone(),
+        leptos: site::leptos_options(),
+        tls: encrypted.is_some(),
+        // With a certificate of our own a browser that insists would let nobody in any more.
+        strict: encrypted.map_or(public_https, Tls::is_strict),
+        public_url: settings.public_url,
+        gateway: meter,
+    };
     if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
         tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
     }
     let (ending, ended) = tokio::sync::watch::channel(false);
-    let server =
-        axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown({
-            async move {
-                end_signal().await;
-                tracing::info!("ending: no new connections are taken");
-                let _ = ending.send(true);
-            }
-        });
+    let server = front.serve(router(state), async move {
+        end_signal().await;
+        tracing::info!("ending: no new connections are taken");
+        systemd::stopping();
+        let _ = ending.send(true);
+    });
+    let is_embedded = settings.database.starts_with("surrealkv://");
+    systemd::ready(is_embedded.then_some(platform));
     let mut ended = ended;
     let overdue = async {
         let _ = ended.wait_for(|ending| *ending).await;
@@ -88,6 +125,24 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         let _ = std::fs::remove_file(format!("{}.sock", socket.trim_end_matches('/')));
     }
     Ok(())
+}
+
+/// Where requests come in.
+enum Front {
+    Plain(TcpListener),
+    Tls(TlsListener),
+}
+
+impl Front {
+    /// Serves until `end`; then what is on its way comes to its end.
+    async fn serve(self, router: Router, end: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
+        match self {
+            Self::Plain(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
+            // Who is on the other end is told of listeners of axum's own only: this wraps ours into one of them.
+            Self::Tls(listener) => axum::serve(listener.tap_io(|_| {}), router).with_graceful_shutdown(end).await,
+        }
+    }
 }
 
 /// Ctrl-C or SIGTERM.

@@ -85,6 +85,30 @@ pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store), S
             keys
         }
     };
+    let platform = platform(settings, &store, keys.clone());
+    if keys.is_rotating() {
+        let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
+        tracing::info!(count, "finished a key rotation that was cut off");
+    }
+    Ok((platform, store))
+}
+
+/// Opens what is there as it is: nothing is made, upgraded or finished.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn look(settings: &Settings) -> Result<Platform, StartError> {
+    let path = settings.secret_key_file.as_path();
+    let keys = KeyRing::read(path)?;
+    let store = Store::look(&settings.store()).await?;
+    match store.key_id().await.map_err(|e| StartError::Other(e.to_string()))? {
+        Some(id) if !keys.select(&id) => Err(KeyError::Wrong(path.into()).into()),
+        _ => Ok(platform(settings, &store, keys)),
+    }
+}
+
+/// Wires it.
+fn platform(settings: &Settings, store: &Store, keys: KeyRing) -> Platform {
     let mut config = Config::new(settings.test_target.clone());
     config.cloud = settings.cloud;
     // Many companies share a cloud installation's network: what a test tells must not be a map of it.
@@ -93,13 +117,7 @@ pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store), S
         tester: Arc::new(Tester::with_policy(policy)),
         door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
     };
-    let platform =
-        Platform::new(store.clone(), network, gatehouse_engines::catalogue(), Arc::new(settings.judge()), keys.clone(), config);
-    if keys.is_rotating() {
-        let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
-        tracing::info!(count, "finished a key rotation that was cut off");
-    }
-    Ok((platform, store))
+    Platform::new(store.clone(), network, gatehouse_engines::catalogue(), Arc::new(settings.judge()), keys, config)
 }
 
 /// The first administrator from the settings, when the database is empty and they say who it is.

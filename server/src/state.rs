@@ -14,6 +14,10 @@ pub struct AppState {
     pub leptos: LeptosOptions,
     /// The origin people use, like `https://gatehouse.example.com`; `None`: whatever host they ask for.
     pub public_url: Option<String>,
+    /// Whether this process itself speaks TLS.
+    pub tls: bool,
+    /// Whether browsers are told never to come by plain HTTP again.
+    pub strict: bool,
     /// What the gateway inside of this process counts, where there is one.
     pub gateway: Option<Meter>,
 }
@@ -22,6 +26,6 @@ impl AppState {
     /// Whether browsers reach us over TLS, so that cookies can insist on it.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+        self.tls || self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 }

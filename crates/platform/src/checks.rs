@@ -6,8 +6,10 @@ use chrono::TimeDelta;
 use futures::{StreamExt as _, stream};
 use gatehouse_domain::{
     AppError, Cause, ChecksForm, ChecksView, Consumer, Health, HealthChange, IntegrationStatus, LastTest, ProxyChoice,
-    ProxyQuery, Secret, TestTarget, WebhookMessage, integration::origin,
+    ProxyQuery, Secret, TestReport, TestTarget, WebhookMessage,
+    integration::{IntegrationReport, origin},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -34,6 +36,23 @@ pub(crate) struct Changed<'a> {
     pub(crate) to: Health,
     pub(crate) cause: Option<Cause>,
     pub(crate) message: String,
+}
+
+/// What a test said that the operator asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspected {
+    /// Whose it is.
+    pub company: String,
+    /// `proxy` or `integration`.
+    pub kind: String,
+    /// What it is called.
+    pub name: String,
+    /// It works.
+    pub ok: bool,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 impl Platform {
@@ -117,49 +136,103 @@ impl Platform {
     }
 
     async fn run_checks(&self, company: CompanyId) -> Result<(), AppError> {
-        let integrations = self.integrations.integrations(company).await.map_err(store_error)?;
-        let active = integrations.into_iter().filter(|record| record.values.status == IntegrationStatus::Active);
+        let active = self.active_integrations(company).await?;
         stream::iter(active).for_each_concurrent(AT_A_TIME, |record| self.check_one_integration(company, record)).await;
+        let proxies = self.all_proxies(company).await?;
+        stream::iter(proxies).for_each_concurrent(AT_A_TIME, |record| self.check_one_proxy(company, record)).await;
+        Ok(())
+    }
+
+    async fn active_integrations(&self, company: CompanyId) -> Result<Vec<IntegrationRecord>, AppError> {
+        let all = self.integrations.integrations(company).await.map_err(store_error)?;
+        Ok(all.into_iter().filter(|record| record.values.status == IntegrationStatus::Active).collect())
+    }
+
+    async fn all_proxies(&self, company: CompanyId) -> Result<Vec<ProxyRecord>, AppError> {
         let mut query = ProxyQuery { limit: ProxyQuery::MAX_LIMIT, ..ProxyQuery::default() };
+        let mut all = Vec::new();
         loop {
             let page = self.proxies.list_proxies(company, &query).await.map_err(store_error)?;
-            stream::iter(page.items).for_each_concurrent(AT_A_TIME, |record| self.check_one_proxy(company, record)).await;
+            all.extend(page.items);
             match page.next {
                 Some(next) => query.cursor = Some(next),
-                None => return Ok(()),
+                None => return Ok(all),
             }
         }
     }
 
-    async fn check_one_integration(&self, company: CompanyId, record: IntegrationRecord) {
-        let checked = async {
-            // A round may take minutes: what was changed meanwhile counts.
-            let record = match self.integrations.integration(company, record.id).await {
-                Ok(record) if record.values.status == IntegrationStatus::Active => record,
-                Ok(_) | Err(StoreError::NotFound) => return Ok(()),
-                Err(error) => return Err(store_error(error)),
+    /// Tests every proxy setting and every active integration of every company, for the operator: in the order of companies and
+    /// names. The results are kept like those of other tests.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn inspect(&self) -> Result<Vec<Inspected>, AppError> {
+        let mut all = Vec::new();
+        for (company, name) in self.access.companies().await.map_err(store_error)? {
+            let told = |kind: &'static str, of: String, outcome: Result<(bool, String, Option<String>), AppError>| {
+                let (ok, message, hint) = outcome.unwrap_or_else(|error| (false, error.to_string(), None));
+                Inspected { company: name.to_string(), kind: kind.to_string(), name: of, ok, message, hint }
             };
-            let secrets = self.open_secrets(company, &record)?;
-            let report = self.check_engine(company, Some(record.id), &record.values, secrets).await?;
-            self.keep_integration_test(company, &record, &report).await
-        };
-        if let Err(error) = checked.await {
-            tracing::warn!(integration = %record.id, %error, "an integration could not be checked");
+            let proxies = stream::iter(self.all_proxies(company).await?).map(|record| async move {
+                let of = record.values.name.to_string();
+                (of, self.try_proxy(company, record).await.map(|report| (report.ok, report.message, report.hint)))
+            });
+            let mut found: Vec<_> =
+                proxies.buffer_unordered(AT_A_TIME).map(|(of, outcome)| told("proxy", of, outcome)).collect().await;
+            let integrations = stream::iter(self.active_integrations(company).await?).map(|record| async move {
+                let of = record.values.name.to_string();
+                (of, self.try_integration(company, record).await)
+            });
+            let tested: Vec<_> = integrations.buffer_unordered(AT_A_TIME).collect().await;
+            found.extend(tested.into_iter().filter_map(|(of, outcome)| {
+                let outcome = outcome.transpose()?.map(|report| (report.ok, report.message, report.hint));
+                Some(told("integration", of, outcome))
+            }));
+            found.sort_by(|a, b| (b.kind.as_str(), &a.name).cmp(&(a.kind.as_str(), &b.name)));
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    async fn check_one_integration(&self, company: CompanyId, record: IntegrationRecord) {
+        let id = record.id;
+        if let Err(error) = self.try_integration(company, record).await {
+            tracing::warn!(integration = %id, %error, "an integration could not be checked");
         }
     }
 
-    async fn check_one_proxy(&self, company: CompanyId, record: ProxyRecord) {
-        let checked = async {
-            let password = self.open_password(company, &record)?;
-            // Nobody watches it happen.
-            let (events, _) = mpsc::channel(1);
-            let subject = TestSubject { values: record.values.clone(), password };
-            let report = self.tester.test(&subject, &self.config.test_target, events).await;
-            self.keep_proxy_test(company, &record, &report).await
+    /// Tests an integration as it is now and keeps the result; `None` when it is not there or not active any more.
+    pub(crate) async fn try_integration(
+        &self, company: CompanyId, record: IntegrationRecord,
+    ) -> Result<Option<IntegrationReport>, AppError> {
+        // A round may take minutes: what was changed meanwhile counts.
+        let record = match self.integrations.integration(company, record.id).await {
+            Ok(record) if record.values.status == IntegrationStatus::Active => record,
+            Ok(_) | Err(StoreError::NotFound) => return Ok(None),
+            Err(error) => return Err(store_error(error)),
         };
-        if let Err(error) = checked.await {
-            tracing::warn!(proxy = %record.id, %error, "a proxy setting could not be checked");
+        let secrets = self.open_secrets(company, &record)?;
+        let report = self.check_engine(company, Some(record.id), &record.values, secrets).await?;
+        self.keep_integration_test(company, &record, &report).await?;
+        Ok(Some(report))
+    }
+
+    async fn check_one_proxy(&self, company: CompanyId, record: ProxyRecord) {
+        let id = record.id;
+        if let Err(error) = self.try_proxy(company, record).await {
+            tracing::warn!(proxy = %id, %error, "a proxy setting could not be checked");
         }
+    }
+
+    /// Tests a proxy setting and keeps the result.
+    pub(crate) async fn try_proxy(&self, company: CompanyId, record: ProxyRecord) -> Result<TestReport, AppError> {
+        let password = self.open_password(company, &record)?;
+        // Nobody watches it happen.
+        let (events, _) = mpsc::channel(1);
+        let subject = TestSubject { values: record.values.clone(), password };
+        let report = self.tester.test(&subject, &self.config.test_target, events).await;
+        self.keep_proxy_test(company, &record, &report).await?;
+        Ok(report)
     }
 
     /// Writes a change of health down and tells the webhook. What fails here is logged: the test itself is done and kept.

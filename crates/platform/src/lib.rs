@@ -24,6 +24,7 @@ mod ids;
 
 pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
 pub use analyses::AnalysisInput;
+pub use checks::Inspected;
 pub use config::Config;
 pub use door::{Asker, Choice, Door, OutAnswer, OutError, OutRequest, Retry};
 pub use engine::{Catalogue, Engine, EngineContext, EngineFailure, FileContent, Finding};

@@ -62,6 +62,21 @@ pub(crate) async fn run(db: &Surreal<Any>) -> Result<(), OpenError> {
     }
 }
 
+/// Makes sure that a database is at the last migration of this program, in words for whoever only looks.
+///
+/// # Errors
+/// [`OpenError::Older`], and those of [`check`].
+pub(crate) async fn require_latest(db: &Surreal<Any>) -> Result<(), OpenError> {
+    let applied = applied(db).await?;
+    check(&applied)?;
+    let (found, known) = (applied.len(), MIGRATIONS.len());
+    if found < known {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        return Err(OpenError::Older { found: number(found), known: number(known) });
+    }
+    Ok(())
+}
+
 /// Makes sure that a database is at the last migration of this program.
 pub(crate) async fn verify(db: &Surreal<Any>) -> Result<(), OpenError> {
     let applied = applied(db).await?;

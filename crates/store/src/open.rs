@@ -94,6 +94,16 @@ pub enum OpenError {
         /// The last one of this program.
         known: u32,
     },
+    /// It belongs to an older program, and was only to be looked at.
+    #[error(
+        "This database was made by an older Gatehouse (migration {found}; this program has {known}). The next start upgrades it"
+    )]
+    Older {
+        /// The last migration of the database.
+        found: u32,
+        /// The last one of this program.
+        known: u32,
+    },
     /// A migration that was applied is not the one that this program has.
     #[error(
         "Migration {number} ({name}) of this database is not the one that this program has: one of the two was changed after it \
@@ -299,6 +309,18 @@ impl Store {
     /// # Errors
     /// [`OpenError`], each for the operator.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        Self::open_with(config, false).await
+    }
+
+    /// Opens a database that is there and at this program's migration, and changes nothing where it is not.
+    ///
+    /// # Errors
+    /// [`OpenError`], [`OpenError::Older`] among them.
+    pub async fn look(config: &StoreConfig) -> Result<Self, OpenError> {
+        Self::open_with(config, true).await
+    }
+
+    async fn open_with(config: &StoreConfig, as_it_is: bool) -> Result<Self, OpenError> {
         let endpoint = Endpoint::parse(config)?;
         let task = {
             let endpoint = endpoint.clone();
@@ -307,6 +329,10 @@ impl Store {
                     folder::prepare(path)?;
                 }
                 let db = endpoint.connect().await?;
+                if as_it_is {
+                    migrations::require_latest(&db).await?;
+                    return Ok(db);
+                }
                 migrations::run(&db).await?;
                 Ok(db)
             }

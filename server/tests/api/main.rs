@@ -3,8 +3,8 @@
 mod access;
 mod analyses;
 mod checks;
-
 mod cli;
+mod doctor;
 mod gateway;
 mod gateway_database;
 mod harness;
@@ -14,3 +14,4 @@ mod proxies;
 mod secrets;
 mod stored_policy;
 mod survival;
+mod tls;
