@@ -1,15 +1,21 @@
 //! A policy that stands in a database: written by whoever administers the gateway's rules, who need not be the one who runs the
 //! machine. What concerns the machine (where it listens, which files it reads and writes) is the operator's to say.
 
-use std::path::{Component, Path};
+use std::{
+    collections::HashSet,
+    path::{Component, Path},
+};
 
 use super::{
     Policy,
     file::{File, PersonEntry},
     read::{At, Notes, Problem, Table},
-    value::{LogFormat, PasswordText, UpstreamUrl},
+    value::{Bytes, LogFormat, PasswordText, UpstreamUrl},
 };
 use crate::guard::Guard;
+
+/// How many lists a policy may have fetched: each is looked at, kept and asked for again by the operator's machine.
+const MOST_LISTS: usize = 64;
 
 /// What the operator says about stored policies.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +28,12 @@ pub struct Operator<'a> {
     pub state: Option<&'a Path>,
     /// The folder for answers that are kept; without one they are kept in memory only.
     pub cache: Option<&'a Path>,
-    /// Private addresses stay closed, whatever the policy says: of an installation that several companies share.
+    /// Bytes of memory that a policy may have for answers at most. `None`: as many as it says.
+    pub cache_memory: Option<u64>,
+    /// Bytes of the folder for answers that a policy may have at most. `None`: as many as it says.
+    pub cache_disk: Option<u64>,
+    /// Private addresses stay closed, whatever the policy says, and the files that a policy may name hold nobody's passwords: of an
+    /// installation that several companies share.
     pub public_only: bool,
 }
 
@@ -70,6 +81,7 @@ impl Operator<'_> {
                 notes.note(at, format!("Where the gateway keeps things is said where it is started: leave '{key}' out{how}."));
             }
         }
+        self.bound_cache(table, file, notes);
         let text = |path: &Path| path.display().to_string();
         file.cache.folder = self.cache.map(text);
         file.usage.path = self.state.map(|folder| text(&folder.join("usage")));
@@ -78,9 +90,17 @@ impl Operator<'_> {
             // What is refused is not looked at: not even whether there is such a file is told.
             category.files.retain(|path| self.may_read(path, notes));
         }
+        let mut lists = HashSet::new();
+        let urls = file.categories.iter().flat_map(|category| &category.urls);
+        if let Some(over) = urls.filter(|url| lists.insert(&url.text)).nth(MOST_LISTS) {
+            let message =
+                format!("A stored policy has at most {MOST_LISTS} lists fetched: leave some of them out, or put some together.");
+            notes.note(over.at, message);
+        }
         for egress in &mut file.egresses {
-            if egress.password_file.as_ref().is_some_and(|path| !self.may_read(path, notes)) {
-                egress.password_file = None;
+            if egress.password_file.as_ref().is_some_and(|path| !self.may_read_password(path, notes)) {
+                // One complaint is enough.
+                (egress.username, egress.password_file) = (None, None);
             }
             if let Some(url) = egress.url.as_ref().filter(|url| self.public_only && !is_public(url)) {
                 notes.note(url.at, "This installation reaches public addresses only: name the proxy by its public address.");
@@ -101,6 +121,47 @@ impl Operator<'_> {
             })
         });
         file.people.splice(0..0, known);
+    }
+
+    /// Holds the cache to what it may have on this machine.
+    fn bound_cache(&self, table: &Table<'_>, file: &mut File, notes: &mut Notes) {
+        let cache = &mut file.cache;
+        let asked = |key| table.place("cache", key);
+        for (bound, key, what, is) in [
+            (self.cache_memory, "memory", "of answers in memory", &mut cache.memory),
+            (self.cache_disk, "disk", "of answers on disk", &mut cache.disk),
+        ] {
+            let Some(most) = bound.map(Bytes).filter(|most| *is > *most) else { continue };
+            if let Some(at) = asked(key) {
+                notes.note(at, format!("This installation keeps at most {most} {what}: ask for no more, or leave '{key}' out."));
+            }
+            *is = most;
+        }
+        // What the text did not say can't be wrong in it.
+        if cache.max_object > cache.memory && self.cache_memory == Some(cache.memory.0) {
+            match asked("max_object") {
+                None => cache.max_object = cache.memory,
+                Some(at) if asked("memory").is_none() => {
+                    let most = cache.memory;
+                    notes.note(
+                        at,
+                        format!("This installation keeps at most {most} of answers in memory: one alone can't be larger."),
+                    );
+                    cache.max_object = most;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn may_read_password(&self, path: &At<String>, notes: &mut Notes) -> bool {
+        // Who can name a file can sign in with what is in it, whoever's it is.
+        if self.public_only && self.files.is_some() {
+            let message = "A stored policy can't name a file with a password here: companies share the folder.";
+            notes.note(path.at, message);
+            return false;
+        }
+        self.may_read(path, notes)
     }
 
     fn may_read(&self, path: &At<String>, notes: &mut Notes) -> bool {
@@ -185,6 +246,81 @@ mod tests {
         }
         Policy::parse_stored(&egress("93.184.215.14"), &[], &shared).expect("a public address");
         Policy::parse_stored(&egress("10.0.0.1"), &[], &Operator::default()).expect("one's own network");
+    }
+
+    #[test]
+    fn the_cache_is_as_large_as_the_operator_allows() {
+        let operator = Operator { cache_memory: Some(512_000_000), cache_disk: Some(1 << 30), ..Operator::default() };
+        let cache = |text: &str, operator: &Operator<'_>| {
+            let policy = Policy::parse_stored(text, &[], operator).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+            let cache = &policy.settings().cache;
+            (cache.memory.0, cache.max_object.0, cache.disk.0)
+        };
+        let refused = problems("[cache]\nenabled = true\nmemory = '513 MB'\ndisk = '1.1 GiB'\n", &operator);
+        assert!(refused.contains("3: This installation keeps at most 512 MB of answers in memory"), "{refused}");
+        assert!(refused.contains("4: This installation keeps at most 1 GiB of answers on disk"), "{refused}");
+        assert_eq!(refused.lines().count(), 2, "{refused}");
+        assert_eq!(cache("[cache]\nmemory = '512 MB'\ndisk = '1 GiB'\n", &operator), (512_000_000, 8_000_000, 1 << 30));
+        // What the text says nothing of is the default, or what there may be.
+        assert_eq!(cache("", &operator), (256_000_000, 8_000_000, 1 << 30));
+        let small = Operator { cache_memory: Some(4_000_000), ..Operator::default() };
+        assert_eq!(cache("[cache]\nenabled = true\n", &small), (4_000_000, 4_000_000, 10_000_000_000));
+        assert_eq!(cache("[cache]\nmemory = '4 MB'\n", &small), (4_000_000, 4_000_000, 10_000_000_000));
+        let refused = problems("[cache]\nmax_object = '5 MB'\n", &small);
+        assert_eq!(refused, "2: This installation keeps at most 4 MB of answers in memory: one alone can't be larger.\n");
+        let refused = problems("[cache]\nmemory = '9 MB'\nmax_object = '5 MB'\n", &small);
+        assert!(refused.contains("2: This installation keeps at most 4 MB"), "{refused}");
+        assert_eq!(cache("[cache]\nmemory = '1 TB'\n", &Operator::default()).0, 1_000_000_000_000, "nobody has said how much");
+    }
+
+    #[test]
+    fn what_is_allowed_is_said_as_it_can_be_written() {
+        for (bytes, said) in [
+            (512_000_000, "512 MB"),
+            (1 << 30, "1 GiB"),
+            (536_870_912, "512 MiB"),
+            (123_456_789, "123.4 MB"),
+            (1_999_999_999, "1.9 GB"),
+            (999, "999 B"),
+            (0, "0 B"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), said);
+            let most = Operator { cache_disk: Some(bytes), ..Operator::default() };
+            Policy::parse_stored(&format!("[cache]\ndisk = '{said}'\n"), &[], &most).expect(said);
+        }
+    }
+
+    #[test]
+    fn a_stored_policy_has_so_many_lists_fetched_and_no_more() {
+        let state = tempfile::tempdir().expect("a folder");
+        let operator = Operator { state: Some(state.path()), ..Operator::default() };
+        let lists = |count: usize| -> String {
+            let urls: String = (0..count).map(|n| format!("    'https://lists.example/{n}',\n")).collect();
+            // One that is named twice is fetched once.
+            format!("[[category]]\nname = 'a'\nlevel = 'safe'\nurls = [\n{urls}    'https://lists.example/0',\n]\n")
+        };
+        let policy = Policy::parse_stored(&lists(64), &[], &operator).expect("right");
+        assert_eq!(policy.settings().lists.all.len(), 64);
+        let refused = problems(&lists(70), &operator);
+        assert_eq!(refused.lines().count(), 1, "{refused}");
+        assert!(refused.starts_with("69: A stored policy has at most 64 lists fetched"), "{refused}");
+    }
+
+    #[test]
+    fn companies_that_share_a_folder_name_no_passwords_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("of-another"), "secret\n").expect("written");
+        std::fs::write(folder.path().join("ads.txt"), "ads.example\n").expect("written");
+        let egress = "[[egress]]\nname = 'up'\nkind = 'upstream'\nurl = 'http://93.184.215.14:1'\nusername = 'u'\npassword_file = 'of-another'\n";
+        let shared = Operator { files: Some(folder.path()), public_only: true, ..Operator::default() };
+        assert_eq!(
+            problems(egress, &shared),
+            "6: A stored policy can't name a file with a password here: companies share the folder.\n"
+        );
+        let own = Operator { files: Some(folder.path()), ..Operator::default() };
+        Policy::parse_stored(egress, &[], &own).expect("one's own folder");
+        let lists = "[[category]]\nname = 'ads'\nlevel = 'unsafe'\nfiles = ['ads.txt']\n";
+        Policy::parse_stored(lists, &[], &shared).expect("lists are for all");
     }
 
     #[test]
