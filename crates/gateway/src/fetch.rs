@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::timeout,
@@ -30,6 +29,7 @@ use crate::{
         lists::{self, Counts},
         value::ListUrl,
     },
+    tls,
 };
 
 /// How often it is looked which lists are due.
@@ -231,9 +231,8 @@ async fn ask(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, sinc
     let failed = |failed: crate::egress::Failed| said(failed.refusal(&host));
     if url.is_secure {
         let connected = target.open_tunnel(shared, &settings.timeouts).await.map_err(failed)?;
-        let connector = egress.tls().ok_or("there is no TLS here")?;
-        let name =
-            ServerName::try_from(url.host.as_str().to_string()).map_err(|_| format!("{host} can't be asked for over TLS"))?;
+        let connector = connected.tls(egress).ok_or("there is no TLS here")?;
+        let name = tls::server_name(&url.host).ok_or_else(|| format!("{host} can't be asked for over TLS"))?;
         let stream = timeout(settings.timeouts.connect, connector.connect(name, Io(connected.wire)));
         let mut stream =
             stream.await.map_err(|_| format!("{host} did not answer in time"))?.map_err(|error| error.to_string())?;

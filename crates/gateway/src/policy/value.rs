@@ -265,9 +265,12 @@ pub enum EgressKind {
     Direct,
     /// Through another proxy.
     Upstream,
+    /// Through one that is a proxy setting of the company.
+    Setting,
 }
 
-words!(EgressKind, "\"direct\" or \"upstream\"", "direct" => EgressKind::Direct, "upstream" => EgressKind::Upstream);
+words!(EgressKind, "\"direct\", \"upstream\" or \"setting\"",
+    "direct" => EgressKind::Direct, "upstream" => EgressKind::Upstream, "setting" => EgressKind::Setting);
 
 /// How a pool picks among its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
