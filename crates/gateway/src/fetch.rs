@@ -69,7 +69,7 @@ pub(crate) async fn keep_fetching(shared: Arc<Shared>) {
                     }
                 }
                 Err(why) => {
-                    tracing::warn!(url = url.text.split('?').next(), "a list was not fetched, and the last one stays: {why}");
+                    tracing::warn!(url = url.shown(), "a list was not fetched, and the last one stays: {why}");
                     let pause = failed.get(&url.text).map_or(AGAIN.0, |(_, pause)| (*pause * 2).min(AGAIN.1));
                     failed.insert(url.text.clone(), (Instant::now() + pause, pause));
                 }

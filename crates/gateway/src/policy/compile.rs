@@ -537,10 +537,11 @@ impl Compiler<'_> {
                     let Some(path) = self.kept_list(url) else { continue };
                     if path.exists() {
                         skipped.extend(self.list(&path, url.at, position, &mut names, &mut nets));
-                    } else if !awaited.contains(&url.text) {
-                        awaited.push(url.text.clone());
                     }
                     if !fetched.all.iter().any(|(known, _)| known.text == url.text) {
+                        if !path.exists() {
+                            awaited.push(url.shown().to_string());
+                        }
                         fetched.all.push((url.value.clone(), path));
                     }
                 }

@@ -310,7 +310,7 @@ pub struct Summary {
     pub limits: usize,
     /// Lists of which not all could be used.
     pub skipped: Vec<Skipped>,
-    /// Lists that were not fetched yet: what they would name is in no category.
+    /// Lists that were not fetched yet, without their queries: what they would name is in no category.
     pub awaited: Vec<String>,
     /// Bytes of memory of the names.
     pub memory: usize,

@@ -464,6 +464,12 @@ pub struct ListUrl {
 }
 
 impl ListUrl {
+    /// As it may be told to whoever looks: without the query, which may hold a key.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.text.split(['?', '#']).next().unwrap_or_default()
+    }
+
     /// Reads `http://…` or `https://…`, without a user name and without a fragment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
