@@ -202,7 +202,12 @@ impl Compiler<'_> {
             Some(name) => self.find("egress or pool", &name, &ways),
             None => default_egress,
         };
-        let mut fetched = FetchedLists { all: Vec::new(), every: self.file.lists.every, egress: lists_egress };
+        let mut fetched = FetchedLists {
+            all: Vec::new(),
+            folder: self.file.lists.folder.as_ref().map(|folder| beside(self.base, folder)),
+            every: self.file.lists.every,
+            egress: lists_egress,
+        };
         let (category_names, category_nets, skipped, awaited) = self.categories(&mut fetched);
         let identities = self.identities();
         if !self.notes.is_empty() {

@@ -207,6 +207,8 @@ impl Settings {
 pub struct FetchedLists {
     /// From where, and to which file; each once.
     pub all: Vec<(ListUrl, PathBuf)>,
+    /// The folder that these files are in.
+    pub folder: Option<PathBuf>,
     /// How often.
     pub every: Duration,
     /// Which way.
