@@ -382,6 +382,7 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let _ = tokio::time::timeout(LAST_WRITE, keep_usage(&self.shared)).await;
+        self.shared.cache.leave_folder();
         cut
     }
 }
