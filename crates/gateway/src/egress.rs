@@ -12,26 +12,27 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls_pki_types::ServerName;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, rustls};
+use tokio_rustls::{TlsConnector, rustls::ClientConfig};
 
 use crate::{
     dial::{Undialled, dial},
     gateway::{Shared, Snapshot},
+    guard::Guard,
     http::head::{self, Wrong},
     io::{Stream, Wire},
     names::Host,
     page::Refusal,
     policy::{
-        Egress, EgressSettings, Way, WayOut,
+        Egress, EgressSettings, Upstream, Way, WayOut,
         file::Timeouts,
         value::{Strategy, UpstreamScheme, UpstreamUrl},
     },
-    resolve::Unresolved,
+    resolve::{Resolver, Unresolved},
+    tls::{self, Trust},
 };
 
 /// How long a way that failed is passed over at first, and at most.
@@ -64,6 +65,8 @@ pub(crate) struct Lane {
     try_at: AtomicU64,
     /// It does not take connections: only one that is taken ends that.
     is_down: AtomicBool,
+    /// Where its settings have certificates of their own.
+    tls: OnceLock<Option<Arc<ClientConfig>>>,
 }
 
 fn millis() -> u64 {
@@ -86,6 +89,17 @@ impl Lane {
             back_since: AtomicU64::new(0),
             try_at: AtomicU64::new(0),
             is_down: AtomicBool::new(false),
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// TLS to it, and to what is reached through it.
+    fn tls(&self, trust: &Trust) -> Option<TlsConnector> {
+        match &self.settings.way {
+            Way::Upstream(Upstream { ca_pem: Some(pem), .. }) => {
+                self.tls.get_or_init(|| trust.with(pem)).clone().map(TlsConnector::from)
+            }
+            _ => trust.plain(),
         }
     }
 
@@ -207,6 +221,8 @@ pub(crate) enum Failed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UpstreamFailed {
     Unreached,
+    /// Its name leads to addresses that are closed.
+    Closed,
     Tls,
     Silent,
     /// It answered the request for a tunnel with this.
@@ -226,7 +242,11 @@ impl Failed {
             Self::Upstream(_, what) => {
                 matches!(
                     what,
-                    UpstreamFailed::Unreached | UpstreamFailed::Tls | UpstreamFailed::Silent | UpstreamFailed::Nonsense
+                    UpstreamFailed::Unreached
+                        | UpstreamFailed::Closed
+                        | UpstreamFailed::Tls
+                        | UpstreamFailed::Silent
+                        | UpstreamFailed::Nonsense
                 )
             }
             Self::Dial(_) | Self::Busy => true,
@@ -266,6 +286,9 @@ impl Failed {
             Self::Upstream(name, what) => {
                 let (status, error, text) = match what {
                     UpstreamFailed::Unreached => (502, "destination_unavailable", "can't be reached".to_string()),
+                    UpstreamFailed::Closed => {
+                        (502, "destination_ip_prohibited", "is in a network that is closed from here".into())
+                    }
                     UpstreamFailed::Tls => (502, "tls_protocol_error", "could not be spoken to over TLS".into()),
                     UpstreamFailed::Silent => (504, "connection_timeout", "did not answer in time".into()),
                     UpstreamFailed::Login => {
@@ -293,7 +316,7 @@ impl Failed {
 #[derive(Default)]
 pub(crate) struct Egresses {
     turn: AtomicU32,
-    tls: OnceLock<Option<TlsConnector>>,
+    trust: Trust,
 }
 
 impl Egresses {
@@ -301,7 +324,7 @@ impl Egresses {
     pub(crate) fn resolves_here(&self, way: Option<&WayOut<'_>>, snapshot: &Snapshot) -> bool {
         let here = |way: &Way| match way {
             Way::Direct { .. } => true,
-            Way::Upstream { url, .. } => url.scheme == UpstreamScheme::Socks5,
+            Way::Upstream(upstream) => upstream.url.scheme == UpstreamScheme::Socks5,
         };
         match way {
             None => true,
@@ -393,21 +416,6 @@ impl Egresses {
         }
         members.sort_by_key(|lane| !lane.is_healthy());
         members
-    }
-
-    /// TLS to upstream proxies, with the system's certificates.
-    pub(crate) fn tls(&self) -> Option<&TlsConnector> {
-        let make = || {
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .ok()?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            Some(TlsConnector::from(Arc::new(config)))
-        };
-        self.tls.get_or_init(make).as_ref()
     }
 }
 
@@ -522,8 +530,8 @@ impl Target {
 
     /// What an upstream proxy does is its own fault; what a target does is not that of the way to it.
     fn note(&self, lane: &Lane, failed: Failed) -> Failed {
-        let is_lanes =
-            matches!(&failed, Failed::Upstream(_, UpstreamFailed::Unreached | UpstreamFailed::Tls | UpstreamFailed::Silent));
+        use UpstreamFailed::{Closed, Silent, Tls, Unreached};
+        let is_lanes = matches!(&failed, Failed::Upstream(_, Unreached | Closed | Tls | Silent));
         if is_lanes {
             lane.failed();
         }
@@ -538,15 +546,16 @@ impl Target {
                 let (stream, peer) = dial(&self.addresses, *source, limit).await.map_err(Failed::Dial)?;
                 Ok((Wire::new(Stream::Plain(stream)), peer.ip()))
             }
-            Way::Upstream { url, credentials } => {
+            Way::Upstream(upstream) => {
                 let failed = |what| Failed::Upstream(lane.settings.name.clone(), what);
+                let limit = upstream.timeout.map_or(limit, |own| own.min(limit));
                 let opened = async {
                     let patience = if another { limit.min(PATIENCE) } else { limit };
-                    let reached = timeout(patience, reach(shared, url, patience)).await;
+                    let reached = timeout(patience, reach(shared, lane, upstream, patience)).await;
                     let (mut wire, peer) = reached.unwrap_or(Err(UpstreamFailed::Unreached))?;
                     if !is_whole {
-                        let login = credentials.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
-                        self.shake_hands(&mut wire, url.scheme, login).await?;
+                        let login = upstream.credentials.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
+                        self.shake_hands(&mut wire, upstream.url.scheme, login).await?;
                     }
                     Ok((wire, peer))
                 };
@@ -680,30 +689,39 @@ pub(crate) fn try_lanes(shared: &Arc<Shared>) {
         lane.try_at.store(now + 60_000, Ordering::Relaxed);
         let (shared, lane) = (shared.clone(), lane.clone());
         tokio::spawn(async move {
-            let Way::Upstream { url, .. } = &lane.settings.way else { return };
-            let reached = timeout(PATIENCE, reach(&shared, url, PATIENCE)).await;
+            let Way::Upstream(upstream) = &lane.settings.way else { return };
+            let reached = timeout(PATIENCE, reach(&shared, &lane, upstream, PATIENCE)).await;
             lane.tried(matches!(reached, Ok(Ok(_))));
         });
     }
 }
 
-/// A connection to an upstream proxy. It was named by whoever wrote the policy: its address is not vetted.
-async fn reach(shared: &Shared, url: &UpstreamUrl, limit: Duration) -> Result<(Wire, IpAddr), UpstreamFailed> {
-    let addresses: Vec<SocketAddr> = match url.host.address() {
-        Some(address) => vec![SocketAddr::new(address, url.port)],
-        None => {
-            let found = shared.resolver.look_up(url.host.as_str()).await.map_err(|_| UpstreamFailed::Unreached)?;
-            found.into_iter().map(|address| SocketAddr::new(address, url.port)).collect()
-        }
+/// A connection to an upstream proxy.
+async fn reach(shared: &Shared, lane: &Lane, upstream: &Upstream, limit: Duration) -> Result<(Wire, IpAddr), UpstreamFailed> {
+    let Upstream { url, is_vetted, .. } = upstream;
+    let addresses = match is_vetted {
+        true => addresses_of(&shared.resolver, url, Some(&shared.snapshot().guard)).await?,
+        false => addresses_of(&shared.resolver, url, None).await?,
     };
     let (stream, peer) = dial(&addresses, None, limit).await.map_err(|_| UpstreamFailed::Unreached)?;
     if url.scheme != UpstreamScheme::Https {
         return Ok((Wire::new(Stream::Plain(stream)), peer.ip()));
     }
-    let name = ServerName::try_from(url.host.as_str().to_string()).map_err(|_| UpstreamFailed::Tls)?;
-    let connector = shared.egress.tls().ok_or(UpstreamFailed::Tls)?;
+    let name = tls::server_name(&url.host).ok_or(UpstreamFailed::Tls)?;
+    let connector = lane.tls(&shared.egress.trust).ok_or(UpstreamFailed::Tls)?;
     let stream = connector.connect(name, stream).await.map_err(|_| UpstreamFailed::Tls)?;
     Ok((Wire::new(Stream::Tls(Box::new(stream))), peer.ip()))
+}
+
+/// Where an upstream proxy may be dialled. Without a guard anywhere: it was named by whoever runs the gateway.
+async fn addresses_of(resolver: &Resolver, url: &UpstreamUrl, guard: Option<&Guard>) -> Result<Vec<SocketAddr>, UpstreamFailed> {
+    let found = match url.host.address() {
+        Some(address) => vec![address],
+        None => resolver.look_up(url.host.as_str()).await.map_err(|_| UpstreamFailed::Unreached)?,
+    };
+    let found = found.into_iter().map(|address| SocketAddr::new(address, url.port));
+    let open: Vec<_> = found.filter(|address| guard.is_none_or(|guard| guard.vet_socket(*address).is_ok())).collect();
+    if open.is_empty() { Err(UpstreamFailed::Closed) } else { Ok(open) }
 }
 
 fn is_direct(way: &Way) -> bool {
@@ -711,7 +729,7 @@ fn is_direct(way: &Way) -> bool {
 }
 
 fn takes_whole_requests(way: &Way) -> bool {
-    matches!(way, Way::Upstream { url, .. } if matches!(url.scheme, UpstreamScheme::Http | UpstreamScheme::Https))
+    matches!(way, Way::Upstream(upstream) if matches!(upstream.url.scheme, UpstreamScheme::Http | UpstreamScheme::Https))
 }
 
 fn basic((user, password): (&str, &str)) -> String {
@@ -728,10 +746,15 @@ impl Connected {
         Cow::Owned([b"http://", authority.as_bytes(), path].concat())
     }
 
+    /// TLS to what is at its end.
+    pub(crate) fn tls(&self, egresses: &Egresses) -> Option<TlsConnector> {
+        self.place.lane.tls(&egresses.trust)
+    }
+
     /// The value of `Proxy-Authorization`, for a proxy that takes whole requests.
     pub(crate) fn authorization(&self) -> Option<String> {
         match &self.place.lane.settings.way {
-            way @ Way::Upstream { credentials: Some((user, password)), .. } if takes_whole_requests(way) => {
+            way @ Way::Upstream(Upstream { credentials: Some((user, password)), .. }) if takes_whole_requests(way) => {
                 Some(basic((user, password.expose())))
             }
             _ => None,
@@ -756,10 +779,32 @@ impl Connected {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn the_address_of_a_vetted_proxy_is_vetted_each_time_it_is_dialled() {
+        let resolver = Resolver::at(crate::gateway::tests::two_faced().await);
+        let guard = Guard::new(Vec::new(), Vec::new());
+        let (mut open, mut closed) = (0, 0);
+        for number in 0..300 {
+            let (host, port) = Host::parse_authority(&format!("proxy-{number}.example:3128"), None).expect("a host");
+            let url = UpstreamUrl { scheme: UpstreamScheme::Http, host, port };
+            match addresses_of(&resolver, &url, Some(&guard)).await {
+                Ok(addresses) => {
+                    assert_eq!(addresses, [SocketAddr::from(([93, 184, 215, 14], 3128))]);
+                    open += 1;
+                }
+                Err(why) => {
+                    assert_eq!(why, UpstreamFailed::Closed);
+                    closed += 1;
+                }
+            }
+        }
+        assert!(open > 0 && closed > 0, "{open} open, {closed} closed");
+    }
+
     fn lane(name: &str, weight: u32) -> Arc<Lane> {
         let (host, port) = Host::parse_authority("127.0.0.1:1", None).expect("a host");
         let url = UpstreamUrl { scheme: UpstreamScheme::Http, host, port };
-        let way = Way::Upstream { url, credentials: None };
+        let way = Way::Upstream(Upstream { url, credentials: None, ca_pem: None, timeout: None, is_vetted: false });
         let check_every = Duration::from_secs(5);
         Arc::new(Lane::new(EgressSettings { name: name.into(), way, weight, max_connections: None, max_waiting: 0, check_every }))
     }

@@ -3,7 +3,7 @@
 //! A list is only replaced by one that is a list, and not by a page that says why there is none: until then the last good one stays.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, Read as _},
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -30,6 +30,7 @@ use crate::{
         lists::{self, Counts},
         value::ListUrl,
     },
+    tls,
 };
 
 /// How often it is looked which lists are due.
@@ -38,6 +39,13 @@ const LOOK: Duration = Duration::from_secs(2);
 const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1800));
 /// How long one list may take.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How many are fetched at a time: each may be large.
+const AT_ONCE: usize = 4;
+/// How long a list stays that no policy names, and how often it is looked for such.
+const UNNAMED: Duration = Duration::from_secs(7 * 86_400);
+const TIDY: Duration = Duration::from_secs(3600);
+/// What a publisher calls a list by is at most so long, in bytes.
+const LONGEST_MARK: usize = 512;
 /// The largest list, as it comes and as it is when it was decoded, in bytes.
 const MOST: usize = 64 * 1024 * 1024;
 /// How often another address may be named.
@@ -45,42 +53,122 @@ const MOST_REDIRECTS: usize = 5;
 /// A list that shrinks to less than this share of its entries at once is held to be broken, where it had some.
 const SHRINKS: (usize, usize) = (3, 100);
 
+/// What a publisher has said of the list that is kept, word for word: with it, it is asked whether there is another one. A publisher's clock
+/// is its own, and what it calls the same is for it to say.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct About {
+    tag: Option<String>,
+    modified: Option<String>,
+}
+
+impl About {
+    /// Beside the list.
+    fn place(list: &Path) -> PathBuf {
+        list.with_extension("about")
+    }
+
+    /// Of the list that is kept there; nothing where there is none.
+    fn of(list: &Path) -> Self {
+        let text = if list.exists() { std::fs::read_to_string(Self::place(list)).unwrap_or_default() } else { String::new() };
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_string);
+        Self { tag: line("ETag: "), modified: line("Last-Modified: ") }
+    }
+
+    fn keep(&self, list: &Path) -> io::Result<()> {
+        let line = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}: {v}\n")).unwrap_or_default();
+        std::fs::write(Self::place(list), line("ETag", &self.tag) + &line("Last-Modified", &self.modified))
+    }
+
+    /// Fields of a request (RFC 9110, section 13.1).
+    fn conditions(&self) -> String {
+        let line = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}: {v}\r\n")).unwrap_or_default();
+        line("If-None-Match", &self.tag) + &line("If-Modified-Since", &self.modified)
+    }
+}
+
 /// Fetches lists that are due, for as long as the gateway runs.
 pub(crate) async fn keep_fetching(shared: Arc<Shared>) {
     let mut stop = shared.watch();
     let mut failed: HashMap<String, (Instant, Duration)> = HashMap::new();
+    let mut running = JoinSet::new();
+    let mut asked: HashMap<tokio::task::Id, ListUrl> = HashMap::new();
+    let mut tidied: Option<Instant> = None;
     loop {
         let snapshot = shared.snapshot();
         let lists = &snapshot.policy.settings().lists;
         for (url, path) in &lists.all {
+            // One that takes its time holds up no other.
+            if running.len() >= AT_ONCE || shared.is_draining() {
+                break;
+            }
             let is_early = failed.get(&url.text).is_some_and(|(again, _)| *again > Instant::now());
-            if is_early || !is_due(path, lists.every) || shared.is_draining() {
+            if is_early || asked.values().any(|known| known.text == url.text) || !is_due(path, lists.every) {
                 continue;
             }
-            let fetched = tokio::select! {
-                fetched = timeout(LIMIT, renew(&shared, &snapshot, url, path)) => fetched.unwrap_or_else(|_| Err("it took too long".into())),
-                () = stop.draining() => return,
-            };
-            match fetched {
-                Ok(is_other) => {
-                    failed.remove(&url.text);
-                    if is_other {
-                        shared.lists_changed.notify_one();
-                    }
-                }
-                Err(why) => {
-                    tracing::warn!(url = url.text.split('?').next(), "a list was not fetched, and the last one stays: {why}");
-                    let pause = failed.get(&url.text).map_or(AGAIN.0, |(_, pause)| (*pause * 2).min(AGAIN.1));
-                    failed.insert(url.text.clone(), (Instant::now() + pause, pause));
-                }
-            }
+            let (shared, snapshot, from, path) = (shared.clone(), snapshot.clone(), url.clone(), path.clone());
+            let task = running.spawn(async move {
+                let renewed = timeout(LIMIT, renew(&shared, &snapshot, &from, &path)).await;
+                renewed.unwrap_or_else(|_| Err("it took too long".into()))
+            });
+            asked.insert(task.id(), url.clone());
+        }
+        if let Some(folder) = lists.folder.clone().filter(|_| tidied.is_none_or(|at| at.elapsed() >= TIDY)) {
+            tidied = Some(Instant::now());
+            let named = lists.all.iter().map(|(_, path)| path.clone()).collect();
+            drop(tokio::task::spawn_blocking(move || tidy(&folder, &named)));
         }
         drop(snapshot);
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+        let (id, fetched) = tokio::select! {
+            Some(done) = running.join_next_with_id() => match done {
+                Ok(done) => done,
+                Err(error) => (error.id(), Err(error.to_string())),
+            },
+            () = tokio::time::sleep(LOOK) => continue,
             () = stop.draining() => return,
+        };
+        let Some(url) = asked.remove(&id) else { continue };
+        match fetched {
+            Ok(is_other) => {
+                failed.remove(&url.text);
+                if is_other {
+                    shared.lists_changed.notify_one();
+                }
+            }
+            Err(why) => {
+                tracing::warn!(url = url.shown(), "a list was not fetched, and the last one stays: {why}");
+                let pause = failed.get(&url.text).map_or(AGAIN.0, |(_, pause)| (*pause * 2).min(AGAIN.1));
+                failed.insert(url.text, (Instant::now() + pause, pause));
+            }
         }
     }
+}
+
+/// Removes lists that no policy has named for long. Not at once: a policy that is put back finds its lists again, and another gateway may
+/// keep its own in this folder. Each says by touching what stands beside a list that it still names it.
+fn tidy(folder: &Path, named: &HashSet<PathBuf>) {
+    for list in named.iter().filter(|list| list.exists()) {
+        let mark = std::fs::File::options().create(true).append(true).open(About::place(list));
+        let _ = mark.and_then(|file| file.set_modified(SystemTime::now()));
+    }
+    let age =
+        |path: &Path| std::fs::metadata(path).and_then(|about| about.modified()).ok().map(|at| at.elapsed().unwrap_or_default());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_ours = path.file_stem().is_some_and(|stem| stem.len() == 16 && stem.to_string_lossy().bytes().all(is_lower_hex))
+            && path.extension().is_some_and(|what| what == "list" || what == "about" || what == "new");
+        let list = path.with_extension("list");
+        // The younger one of the two counts for both.
+        let idle = [&list, &About::place(&list), &path].into_iter().filter_map(|path| age(path)).min();
+        if is_ours && !named.contains(&list) && idle.is_some_and(|idle| idle >= UNNAMED) {
+            tracing::info!(file = %path.display(), "a list that no policy names is removed");
+            let both = [&path, &list, &About::place(&list)];
+            both.into_iter().for_each(|path| drop(std::fs::remove_file(path)));
+        }
+    }
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 fn is_due(path: &Path, every: Duration) -> bool {
@@ -91,21 +179,24 @@ fn is_due(path: &Path, every: Duration) -> bool {
 
 /// Asks for a list. Whether it is another one than before.
 async fn renew(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, path: &Path) -> Result<bool, String> {
-    let since = std::fs::metadata(path).and_then(|about| about.modified()).ok();
-    let Some(bytes) = fetch(shared, snapshot, url, since).await? else {
+    let Some((bytes, about)) = fetch(shared, snapshot, url, &About::of(path)).await? else {
         touch(path)?;
         return Ok(false);
     };
     let path: PathBuf = path.to_path_buf();
     // Large ones take a second.
-    let kept = tokio::task::spawn_blocking(move || keep(&path, &bytes)).await;
+    let kept = tokio::task::spawn_blocking(move || keep(&path, &bytes, &about)).await;
     kept.map_err(|error| error.to_string())?
 }
 
 /// It still holds.
 fn touch(path: &Path) -> Result<(), String> {
     let touched = std::fs::File::options().write(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
-    touched.map_err(|error| format!("{} can't be written: {error}", path.display()))
+    touched.map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> String {
+    format!("{} can't be written: {error}", path.display())
 }
 
 fn counts(bytes: &[u8]) -> Counts {
@@ -113,9 +204,10 @@ fn counts(bytes: &[u8]) -> Counts {
 }
 
 /// Looks at a list, and keeps it.
-fn keep(path: &Path, bytes: &[u8]) -> Result<bool, String> {
+fn keep(path: &Path, bytes: &[u8], about: &About) -> Result<bool, String> {
     let before = std::fs::read(path).ok();
     if before.as_deref() == Some(bytes) {
+        about.keep(path).map_err(|error| unwritable(path, &error))?;
         touch(path)?;
         return Ok(false);
     }
@@ -140,22 +232,31 @@ fn keep(path: &Path, bytes: &[u8]) -> Result<bool, String> {
         }
         let new = path.with_extension("new");
         std::fs::write(&new, bytes)?;
-        std::fs::rename(new, path)
+        // Never what was said of one list beside another: a program that ends in between asks for all of it again.
+        match std::fs::remove_file(About::place(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::rename(new, path)?;
+        about.keep(path)
     };
-    write().map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+    write().map_err(|error| unwritable(path, &error))?;
     Ok(true)
 }
 
 /// `None`: it has not changed since.
 async fn fetch(
-    shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, since: Option<SystemTime>,
-) -> Result<Option<Vec<u8>>, String> {
+    shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, known: &About,
+) -> Result<Option<(Vec<u8>, About)>, String> {
     let mut url = url.clone();
     for _ in 0..=MOST_REDIRECTS {
-        let answer = ask(shared, snapshot, &url, since).await?;
+        let mut answer = ask(shared, snapshot, &url, known).await?;
         match answer.status {
-            200 => return answer.content().map(Some),
-            304 if since.is_some() => return Ok(None),
+            200 => {
+                let about = std::mem::take(&mut answer.about);
+                return answer.content().map(|content| Some((content, about)));
+            }
+            304 if *known != About::default() => return Ok(None),
             301 | 302 | 303 | 307 | 308 => {
                 let to = answer.location.ok_or("it names another address and does not say which")?;
                 let next = resolve(&url, &to).ok_or("it names another address that is none")?;
@@ -192,6 +293,7 @@ struct Answer {
     status: u16,
     location: Option<String>,
     is_gzip: bool,
+    about: About,
     body: Vec<u8>,
 }
 
@@ -207,7 +309,7 @@ impl Answer {
     }
 }
 
-async fn ask(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, since: Option<SystemTime>) -> Result<Answer, String> {
+async fn ask(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, known: &About) -> Result<Answer, String> {
     let settings = snapshot.policy.settings();
     let way = settings.way_out(settings.lists.egress);
     let said = |refusal: crate::page::Refusal| refusal.message.into_owned();
@@ -221,19 +323,18 @@ async fn ask(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, url: &ListUrl, sinc
     let host = url.host.for_authority().into_owned();
     let default = if url.is_secure { 443 } else { 80 };
     let authority = if url.port == default { host.clone() } else { format!("{host}:{}", url.port) };
-    let since = since.map(|at| format!("If-Modified-Since: {}\r\n", httpdate::fmt_http_date(at))).unwrap_or_default();
+    let conditions = known.conditions();
     let request = |target: &str, more: &str| {
         format!(
             "GET {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: Gatehouse\r\nAccept: text/plain, */*;q=0.1\r\nAccept-Encoding: gzip\r\n\
-             {since}{more}Connection: close\r\n\r\n"
+             {conditions}{more}Connection: close\r\n\r\n"
         )
     };
     let failed = |failed: crate::egress::Failed| said(failed.refusal(&host));
     if url.is_secure {
         let connected = target.open_tunnel(shared, &settings.timeouts).await.map_err(failed)?;
-        let connector = egress.tls().ok_or("there is no TLS here")?;
-        let name =
-            ServerName::try_from(url.host.as_str().to_string()).map_err(|_| format!("{host} can't be asked for over TLS"))?;
+        let connector = connected.tls(egress).ok_or("there is no TLS here")?;
+        let name = tls::server_name(&url.host).ok_or_else(|| format!("{host} can't be asked for over TLS"))?;
         let stream = timeout(settings.timeouts.connect, connector.connect(name, Io(connected.wire)));
         let mut stream =
             stream.await.map_err(|_| format!("{host} did not answer in time"))?.map_err(|error| error.to_string())?;
@@ -281,6 +382,9 @@ async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &
     let text =
         |known| head::values(&buffer, &response.fields, known).next().map(|value| String::from_utf8_lossy(value).into_owned());
     let (location, coding) = (text(Known::Location), text(Known::ContentEncoding));
+    // It is kept as a line of a file, and becomes one of a request.
+    let said = |known| text(known).filter(|value| value.len() <= LONGEST_MARK && value.bytes().all(|b| matches!(b, b' '..=b'~')));
+    let about = About { tag: said(Known::ETag), modified: said(Known::LastModified) };
     let is_gzip = match coding.as_deref() {
         None | Some("identity" | "") => false,
         Some("gzip" | "x-gzip") => true,
@@ -313,7 +417,7 @@ async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &
     if !is_ended || (was_cut && framing == Framing::UntilClose) {
         return Err("it ends in the middle".into());
     }
-    Ok(Answer { status: response.status, location, is_gzip, body })
+    Ok(Answer { status: response.status, location, is_gzip, about, body })
 }
 
 /// A connection as TLS wants it.

@@ -382,6 +382,7 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let _ = tokio::time::timeout(LAST_WRITE, keep_usage(&self.shared)).await;
+        self.shared.cache.leave_folder();
         cut
     }
 }
@@ -477,12 +478,12 @@ async fn sweep(shared: Arc<Shared>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::names::Host;
 
     /// A name server that says a public address and one of this machine in turn, good for no time at all.
-    async fn two_faced() -> SocketAddr {
+    pub(crate) async fn two_faced() -> SocketAddr {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("bound");
         let address = socket.local_addr().expect("an address");
         tokio::spawn(async move {

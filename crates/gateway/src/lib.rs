@@ -25,6 +25,7 @@ mod relay;
 mod resolve;
 mod session;
 mod sink;
+mod tls;
 mod tunnel;
 
 /// What `fuzz/` reads arbitrary bytes with, and nobody else: a fuzzer is a crate of its own, and sees no more than others do.

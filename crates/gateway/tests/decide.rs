@@ -10,7 +10,7 @@ use std::{
 
 use gatehouse_gateway::{
     names::Host,
-    policy::{Account, Action, Decision, Egress, GroupSet, Level, Policy, Question, Scheme, Way, Who, Why},
+    policy::{Account, Action, Decision, Egress, GroupSet, Level, Policy, Question, Scheme, Upstream, Way, Who, Why},
 };
 use proptest::prelude::*;
 
@@ -500,7 +500,7 @@ fn ways_out_limits_and_the_cache() {
     let ask_closed = get("closed.example");
     assert!(policy.decide(&ask_closed.question()).egress.is_none(), "what is refused goes no way out");
     let up = &policy.settings().egresses[1];
-    let Way::Upstream { url, credentials: Some((user, password)) } = &up.way else { panic!("{:?}", up.way) };
+    let Way::Upstream(Upstream { url, credentials: Some((user, password)), .. }) = &up.way else { panic!("{:?}", up.way) };
     assert_eq!((url.host.as_str(), url.port, user.as_str(), password.expose()), ("proxy.example", 8443, "us:er", "pa:ss wörd"));
     assert!(!format!("{policy:?}").contains("wörd"), "a secret is in no log");
     let (at, limit) = decision.limit.unwrap();

@@ -92,7 +92,14 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("[[category]]\nname = \"ads\"\nlevel = \"safe\"\nhosts = \"a*.example\"", "4:9", "what is below it (\"*.example.com\")"),
     ("[[category]]\nname = \"ads\"\nlevel = \"safe\"\nfiles = [\"gone.txt\"]", "4:10", "/nowhere/gone.txt can't be read"),
     // ways out
-    ("[[egress]]\nname = \"up\"\nkind = \"proxy\"", "3:8", "\"direct\" or \"upstream\""),
+    ("[[egress]]\nname = \"up\"\nkind = \"proxy\"", "3:8", "\"direct\", \"upstream\" or \"setting\""),
+    ("[[egress]]\nname = \"up\"\nkind = \"setting\"", "1:1", "needs 'setting'"),
+    (
+        "[[egress]]\nname = \"up\"\nkind = \"setting\"\nsetting = \"Head office\"",
+        "4:11",
+        "Only a policy in the database knows the company's proxy settings",
+    ),
+    ("[[egress]]\nname = \"up\"\nkind = \"direct\"\nsetting = \"Head office\"", "4:11", "Only an egress of kind = \"setting\""),
     ("[[egress]]\nname = \"up\"\nkind = \"upstream\"", "1:1", "An upstream egress needs 'url'"),
     (
         "[[egress]]\nname = \"up\"\nkind = \"upstream\"\nurl = \"proxy.example:3128\"",

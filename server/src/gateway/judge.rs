@@ -36,6 +36,7 @@ impl Judge {
             state: self.state.as_deref().map(Path::new),
             cache: self.cache.as_deref().map(Path::new),
             public_only: self.public_only,
+            ..Operator::default()
         };
         Policy::parse_stored(text, people, &operator)
     }

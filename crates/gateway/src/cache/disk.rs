@@ -110,6 +110,8 @@ pub(crate) struct Disk {
     jobs: SyncSender<Job>,
     dropped: AtomicU64,
     is_scanned: AtomicBool,
+    /// Held for as long as the folder is this gateway's. Without it nothing in there is changed any more.
+    claim: Mutex<Option<File>>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -160,7 +162,7 @@ impl Disk {
     /// thrown away.
     ///
     /// # Errors
-    /// It can't be made or written.
+    /// It can't be made or written, or is another gateway's.
     pub(crate) fn open(folder: &Path, most: u64, of: &str) -> io::Result<(Self, Receiver<Job>)> {
         make_folder(folder)?;
         let (jobs, work) = sync_channel(MOST_WAITING);
@@ -172,14 +174,18 @@ impl Disk {
             jobs,
             dropped: AtomicU64::new(0),
             is_scanned: AtomicBool::new(false),
+            claim: Mutex::default(),
         };
         let marked = fs::read_to_string(disk.marker());
         // Things are removed in here: it must be a folder of nothing else.
-        if marked.is_err() && fs::read_dir(folder)?.next().is_some() {
+        let is_foreign = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.path() != disk.claimed());
+        if marked.is_err() && fs::read_dir(folder)?.any(is_foreign) {
             let message = "there are things in it that are not the cache's: name an empty folder, or one that is not there yet";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
-        if marked.ok().as_deref() != Some(of) {
+        *disk.claim.lock().unwrap_or_else(PoisonError::into_inner) = Some(claim(&disk.claimed())?);
+        // Only now: whoever had it until a moment ago may have changed it.
+        if fs::read_to_string(disk.marker()).ok().as_deref() != Some(of) {
             disk.throw_away()?;
             fs::write(disk.marker(), of)?;
         }
@@ -209,6 +215,22 @@ impl Disk {
         self.folder.join("kept-under")
     }
 
+    fn claimed(&self) -> PathBuf {
+        self.folder.join("in-use")
+    }
+
+    /// Leaves the folder to whoever comes next. What still waits to be written is not.
+    pub(crate) fn leave(&self) {
+        let _files = self.files();
+        *self.lock() = Index::default();
+        drop(self.claim.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Asked with the files held: who leaves waits for them.
+    fn is_left(&self) -> bool {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     fn current(&self) -> PathBuf {
         self.folder.join("current")
     }
@@ -236,6 +258,9 @@ impl Disk {
     /// Forgets everything, and holds for other circumstances from now on.
     pub(crate) fn clear(&self, of: Option<&str>) {
         let _files = self.files();
+        if self.is_left() {
+            return;
+        }
         *self.lock() = Index::default();
         let cleared = self.throw_away().and_then(|()| {
             self.make_folders()?;
@@ -257,7 +282,9 @@ impl Disk {
         let is_known = self.lock().remove(id).is_some();
         if is_known || !self.is_scanned.load(Ordering::Acquire) {
             let _files = self.files();
-            let _ = fs::remove_file(self.current().join(name_of(target_of(key), id)));
+            if !self.is_left() {
+                let _ = fs::remove_file(self.current().join(name_of(target_of(key), id)));
+            }
         }
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             self.jobs.try_send(Job { key: key.into(), stored: stored.clone(), since })
@@ -272,6 +299,9 @@ impl Disk {
         let is_scanned = self.is_scanned.load(Ordering::Acquire);
         // Also when nothing of it is known: a writer may be between the file and the index.
         let _files = self.files();
+        if self.is_left() {
+            return false;
+        }
         let ids = {
             let mut index = self.lock();
             let ids = index.of_target.get(&target).cloned().unwrap_or_default();
@@ -313,7 +343,7 @@ impl Disk {
             Err(Unread::NotNow) => None,
             Err(Unread::Broken) => {
                 let _files = self.files();
-                if self.lock().remove(*id).is_some() {
+                if !self.is_left() && self.lock().remove(*id).is_some() {
                     let _ = fs::remove_file(path);
                 }
                 None
@@ -345,7 +375,7 @@ impl Disk {
         {
             let _files = self.files();
             // Under the lock: whoever makes it old waits for it, or is seen.
-            if cache.has_changed(*since) || bytes > self.most.load(Ordering::Relaxed) {
+            if self.is_left() || cache.has_changed(*since) || bytes > self.most.load(Ordering::Relaxed) {
                 fs::remove_file(&new)?;
             } else {
                 fs::rename(&new, self.current().join(name_of(target, id)))?;
@@ -387,6 +417,9 @@ impl Disk {
                 match found(&path) {
                     Ok((id, found)) => {
                         let _files = self.files();
+                        if self.is_left() {
+                            return;
+                        }
                         let mut index = self.lock();
                         // It may have been removed or replaced meanwhile.
                         if path.exists() && !index.files.contains_key(&id) {
@@ -394,7 +427,10 @@ impl Disk {
                         }
                     }
                     Err(Unread::Broken) => {
-                        let _ = fs::remove_file(&path);
+                        let _files = self.files();
+                        if !self.is_left() {
+                            let _ = fs::remove_file(&path);
+                        }
                     }
                     Err(Unread::NotNow) => {}
                 }
@@ -436,6 +472,33 @@ pub(crate) fn start(cache: &Arc<Cache>, work: Receiver<Job>) -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Says that the folder is this gateway's, for as long as the file is open: two that write, count and remove in one folder would lose
+/// each other's answers, and give what the other one was told to forget.
+///
+/// # Errors
+/// It is another one's.
+fn claim(path: &Path) -> io::Result<File> {
+    use rustix::fs::{FlockOperation, flock};
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut whose = String::new();
+            let _ = file.read_to_string(&mut whose);
+            let process = whose.trim().parse::<u32>().map(|process| format!(" (process {process})")).unwrap_or_default();
+            let message = format!("another gateway uses it{process}, and each needs a folder of its own");
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+        }
+        // A file system without locks is no reason to go without a cache.
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "whether another gateway uses the cache's folder can't be told")
+        }
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
 }
 
 fn remove_in_background(folder: PathBuf) {

@@ -227,6 +227,13 @@ impl Cache {
         Ok(())
     }
 
+    /// Leaves the folder to another gateway: the end.
+    pub(crate) fn leave_folder(&self) {
+        if let Some(disk) = self.disk.get() {
+            disk.leave();
+        }
+    }
+
     /// Another policy has other bounds.
     pub(crate) fn set_bounds(&self, memory: u64, max_object: u64, disk: u64) {
         if let Some(kept) = self.disk.get() {

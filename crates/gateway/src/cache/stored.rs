@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -109,11 +109,33 @@ struct Filled {
 pub(crate) struct Filling {
     filled: Mutex<Filled>,
     news: Notify,
+    readers: AtomicUsize,
+}
+
+/// Somebody reads a body that is on its way, for as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Reading(Arc<Filling>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Filling {
     pub(crate) fn new() -> Self {
-        Self { filled: Mutex::new(Filled { pieces: Vec::new(), end: None, held: None }), news: Notify::new() }
+        let filled = Mutex::new(Filled { pieces: Vec::new(), end: None, held: None });
+        Self { filled, news: Notify::new(), readers: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn reading(self: &Arc<Self>) -> Reading {
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        Reading(self.clone())
+    }
+
+    /// Whether anybody reads it.
+    pub(crate) fn is_read(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn push(&self, piece: Bytes) {

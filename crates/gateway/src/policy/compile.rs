@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
 use super::{
-    EgressSettings, FetchedLists, GroupSet, Limit, Person, Policy, Pool, Rule, Settings, Skipped, Summary, Way, Who,
+    EgressSettings, FetchedLists, GroupSet, Limit, Operator, Person, Policy, Pool, Rule, Settings, Skipped, StoredPerson,
+    Summary, Upstream, Way, Who,
     decide::Egress,
-    file::{File, RuleEntry, beside},
+    file::{EgressEntry, File, RuleEntry, beside},
     lists::{self, Entry},
     read::{At, Notes, Problem, ReadTable as _, Table},
     tables::{Names, NamesBuilder, Networks, Ranges, Reach, Sets},
@@ -90,7 +91,7 @@ impl Policy {
             let line = before.iter().filter(|b| **b == b'\n').count() + 1;
             vec![Problem { file: file.clone(), line, column: 1, message: "This is not UTF-8 text.".into() }]
         })?;
-        Self::compile(&text, path.parent().unwrap_or(Path::new("")), &file, |_, _, _| {})
+        Self::compile(&text, path.parent().unwrap_or(Path::new("")), &file, None)
     }
 
     /// Reads a policy from a text. `base`: the folder that the files it names are relative to.
@@ -98,12 +99,12 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, in the order of the file.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Problem>> {
-        Self::compile(text, base, "policy.toml", |_, _, _| {})
+        Self::compile(text, base, "policy.toml", None)
     }
 
-    /// `adapt` sees what was read before anything follows from it.
+    /// `stored`: of a policy in a database, what the operator says of it, and the people who stand elsewhere.
     pub(super) fn compile(
-        text: &str, base: &Path, file: &str, adapt: impl FnOnce(&Table<'_>, &mut File, &mut Notes),
+        text: &str, base: &Path, file: &str, stored: Option<(&Operator<'_>, &[StoredPerson])>,
     ) -> Result<Self, Vec<Problem>> {
         let mut notes = Notes::default();
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -119,8 +120,11 @@ impl Policy {
         let Some(mut read) = File::read(&table, &mut notes) else {
             return Err(notes.problems(text, file));
         };
-        adapt(&table, &mut read, &mut notes);
-        let policy = Compiler { file: read, base, notes: &mut notes }.compile();
+        if let Some((operator, people)) = stored {
+            operator.adapt(&table, people, &mut read, &mut notes);
+        }
+        let operator = stored.map(|(operator, _)| operator);
+        let policy = Compiler { file: read, base, operator, notes: &mut notes }.compile();
         match policy {
             Some(policy) if notes.is_empty() => Ok(policy),
             _ => Err(notes.problems(text, file)),
@@ -131,6 +135,8 @@ impl Policy {
 struct Compiler<'c> {
     file: File,
     base: &'c Path,
+    /// Of a policy in a database.
+    operator: Option<&'c Operator<'c>>,
     notes: &'c mut Notes,
 }
 
@@ -196,7 +202,12 @@ impl Compiler<'_> {
             Some(name) => self.find("egress or pool", &name, &ways),
             None => default_egress,
         };
-        let mut fetched = FetchedLists { all: Vec::new(), every: self.file.lists.every, egress: lists_egress };
+        let mut fetched = FetchedLists {
+            all: Vec::new(),
+            folder: self.file.lists.folder.as_ref().map(|folder| beside(self.base, folder)),
+            every: self.file.lists.every,
+            egress: lists_egress,
+        };
         let (category_names, category_nets, skipped, awaited) = self.categories(&mut fetched);
         let identities = self.identities();
         if !self.notes.is_empty() {
@@ -305,6 +316,9 @@ impl Compiler<'_> {
         let mut ways = HashMap::new();
         let mut egresses = Vec::new();
         for entry in entries {
+            if let Some(setting) = entry.setting.as_ref().filter(|_| entry.kind != EgressKind::Setting) {
+                self.notes.note(setting.at, "Only an egress of kind = \"setting\" has a 'setting': write that, or leave it out.");
+            }
             let way = match entry.kind {
                 EgressKind::Direct => {
                     let upstream = [
@@ -345,7 +359,16 @@ impl Compiler<'_> {
                             None
                         }
                     };
-                    Way::Upstream { url: url.value.clone(), credentials }
+                    let is_vetted = self.operator.is_some_and(|operator| operator.public_only);
+                    Way::Upstream(Upstream { url: url.value.clone(), credentials, ca_pem: None, timeout: None, is_vetted })
+                }
+                EgressKind::Setting => {
+                    let Some(upstream) = self.setting(&entry) else {
+                        // Whoever names it is right to.
+                        self.notes.incomplete = true;
+                        continue;
+                    };
+                    Way::Upstream(upstream)
                 }
             };
             if entry.weight.value == 0 {
@@ -373,6 +396,42 @@ impl Compiler<'_> {
             pools.push(Pool { name: entry.name.value.into(), members, strategy: entry.strategy });
         }
         (egresses, pools, ways)
+    }
+
+    /// What a proxy setting says. `None`: that was complained about.
+    fn setting(&mut self, entry: &EgressEntry) -> Option<Upstream> {
+        let own = [
+            (entry.url.as_ref().map(|v| v.at), "url"),
+            (entry.username.as_ref().map(|v| v.at), "username"),
+            (entry.password_file.as_ref().map(|v| v.at), "password_file"),
+            (entry.source.as_ref().map(|v| v.at), "source"),
+        ];
+        for (at, key) in own {
+            if let Some(at) = at {
+                self.notes
+                    .note(at, format!("The proxy setting says all of it: leave '{key}' out, or write kind = \"upstream\"."));
+            }
+        }
+        let Some(name) = &entry.setting else {
+            self.notes.note(
+                entry.at,
+                "An egress of kind = \"setting\" needs 'setting': the name of one of the company's proxy settings.",
+            );
+            return None;
+        };
+        let Some(operator) = self.operator else {
+            let message =
+                "Only a policy in the database knows the company's proxy settings: write kind = \"upstream\" and its 'url'.";
+            self.notes.note(name.at, message);
+            return None;
+        };
+        match operator.setting(name) {
+            Ok(upstream) => Some(upstream),
+            Err(message) => {
+                self.notes.note(name.at, message);
+                None
+            }
+        }
     }
 
     fn password(&mut self, file: &At<String>) -> Option<Secret> {
@@ -483,10 +542,11 @@ impl Compiler<'_> {
                     let Some(path) = self.kept_list(url) else { continue };
                     if path.exists() {
                         skipped.extend(self.list(&path, url.at, position, &mut names, &mut nets));
-                    } else if !awaited.contains(&url.text) {
-                        awaited.push(url.text.clone());
                     }
                     if !fetched.all.iter().any(|(known, _)| known.text == url.text) {
+                        if !path.exists() {
+                            awaited.push(url.shown().to_string());
+                        }
                         fetched.all.push((url.value.clone(), path));
                     }
                 }

@@ -206,7 +206,7 @@ section! {
     pub struct EgressEntry {
         /// The name in rules, pools and the log.
         pub name: At<String>,
-        /// `"direct"` or `"upstream"`.
+        /// `"direct"`, `"upstream"`, or `"setting"` (in a policy of the database only).
         pub kind: EgressKind,
         /// Direct: the address of this machine that connections come from. Default: the system picks.
         pub source: Option<At<IpAddr>> = None,
@@ -216,13 +216,16 @@ section! {
         pub username: Option<At<String>> = None,
         /// Upstream: a file with the password, relative to the policy file. The end of its line is not part of it.
         pub password_file: Option<At<String>> = None,
+        /// Setting: the name of one of the company's proxy settings, which says where the proxy is, how to sign in to it and which
+        /// certificates it may have. Upper and lower case make no difference.
+        pub setting: Option<At<String>> = None,
         /// Its share in a pool, in relation to the others. Default: 1.
         pub weight: At<u32> = At { value: 1, at: 0 },
         /// Requests and tunnels at a time; more wait. Default: 0, no limit.
         pub max_connections: u32 = 0,
         /// How many may wait; what comes above is refused with 503. Default: 100.
         pub max_waiting: u32 = 100,
-        /// Upstream, in a pool: how often it is tried whether it takes connections. Every second while it does not. Default: 5 s.
+        /// Upstream or setting, in a pool: how often it is tried whether it takes connections. Every second while it does not. Default: 5 s.
         pub check_every: Duration = Duration::from_secs(5),
     }
 }

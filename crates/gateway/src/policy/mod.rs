@@ -16,13 +16,13 @@ pub mod value;
 
 use std::{net::IpAddr, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use gatehouse_domain::Secret;
+use gatehouse_domain::{CaPem, Secret};
 use ipnet::IpNet;
 
 pub use decide::{Action, Decision, Egress, Question, WayOut, Why};
 pub use explain::{Explanation, Passed};
 pub use read::{At, Problem};
-pub use stored::{Operator, StoredPerson};
+pub use stored::{Operator, StoredPerson, StoredProxy};
 pub use value::{Level, Scheme, Scope};
 
 use crate::guard::Guard;
@@ -161,12 +161,23 @@ pub enum Way {
         source: Option<IpAddr>,
     },
     /// Through another proxy.
-    Upstream {
-        /// Where it is.
-        url: UpstreamUrl,
-        /// User name and password.
-        credentials: Option<(String, Secret)>,
-    },
+    Upstream(Upstream),
+}
+
+/// Another proxy that a way leads through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it is.
+    pub url: UpstreamUrl,
+    /// User name and password.
+    pub credentials: Option<(String, Secret)>,
+    /// Certificates that are accepted besides the system's: its own, and those of what is reached through it.
+    pub ca_pem: Option<CaPem>,
+    /// How long a connection through it may take; `timeouts.connect` holds as well.
+    pub timeout: Option<Duration>,
+    /// Its own address is vetted as that of a target is, before it is dialled: whoever named it must not reach the network that
+    /// the gateway stands in.
+    pub is_vetted: bool,
 }
 
 /// Several ways out under one name.
@@ -196,6 +207,8 @@ impl Settings {
 pub struct FetchedLists {
     /// From where, and to which file; each once.
     pub all: Vec<(ListUrl, PathBuf)>,
+    /// The folder that these files are in.
+    pub folder: Option<PathBuf>,
     /// How often.
     pub every: Duration,
     /// Which way.
@@ -299,7 +312,7 @@ pub struct Summary {
     pub limits: usize,
     /// Lists of which not all could be used.
     pub skipped: Vec<Skipped>,
-    /// Lists that were not fetched yet: what they would name is in no category.
+    /// Lists that were not fetched yet, without their queries: what they would name is in no category.
     pub awaited: Vec<String>,
     /// Bytes of memory of the names.
     pub memory: usize,

@@ -67,6 +67,21 @@ const BYTE_UNITS: &[(&str, f64)] = &[
     ("TiB", 1_099_511_627_776.0),
 ];
 
+/// As it can be written in a policy; rounded down where it is no round number.
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const ROUND: [(u64, &str); 6] =
+            [(1_000_000_000, "GB"), (1 << 30, "GiB"), (1_000_000, "MB"), (1 << 20, "MiB"), (1000, "kB"), (1 << 10, "KiB")];
+        if let Some((unit, name)) = ROUND.iter().find(|(unit, _)| self.0 > 0 && self.0 % unit == 0) {
+            return write!(f, "{} {name}", self.0 / unit);
+        }
+        match ROUND.iter().filter(|(_, name)| !name.contains('i')).find(|(unit, _)| self.0 >= *unit) {
+            Some((unit, name)) => write!(f, "{}.{} {name}", self.0 / unit, self.0 % unit * 10 / unit),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
 impl Read for Bytes {
     const EXPECTED: &'static str = "a number of bytes, or a text like \"256 MB\" or \"64 KiB\"";
 
@@ -250,9 +265,12 @@ pub enum EgressKind {
     Direct,
     /// Through another proxy.
     Upstream,
+    /// Through one that is a proxy setting of the company.
+    Setting,
 }
 
-words!(EgressKind, "\"direct\" or \"upstream\"", "direct" => EgressKind::Direct, "upstream" => EgressKind::Upstream);
+words!(EgressKind, "\"direct\", \"upstream\" or \"setting\"",
+    "direct" => EgressKind::Direct, "upstream" => EgressKind::Upstream, "setting" => EgressKind::Setting);
 
 /// How a pool picks among its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -446,6 +464,12 @@ pub struct ListUrl {
 }
 
 impl ListUrl {
+    /// As it may be told to whoever looks: without the query, which may hold a key.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.text.split(['?', '#']).next().unwrap_or_default()
+    }
+
     /// Reads `http://…` or `https://…`, without a user name and without a fragment.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;

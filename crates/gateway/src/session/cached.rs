@@ -41,6 +41,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long somebody waits at most for the end of a body of which nobody knows how long it is.
 const MOMENT: Duration = Duration::from_secs(1);
+/// How long nobody reads a body that is on its way until it counts as abandoned.
+const UNREAD: Duration = Duration::from_secs(1);
 /// Up to so many bytes of a body are written together with the head.
 const TOGETHER: u64 = 64 * 1024;
 /// By so much more of a body of unknown length the cache is asked for room, in bytes.
@@ -483,6 +485,7 @@ impl Session {
                 Ok(length)
             }
             Content::Filling(filling, _) => {
+                let _reading = filling.reading();
                 let (mut number, mut content, mut coded) = (0, 0, Vec::new());
                 let end = loop {
                     let piece = tokio::select! {
@@ -628,8 +631,8 @@ struct Fill {
     held: Held,
     /// Bytes so far.
     length: u64,
-    /// The target said how many there will be, and there is room for them.
-    is_known: bool,
+    /// How many there will be, where the target said so; then there is room for them.
+    whole: Option<u64>,
     may_be_kept: bool,
 }
 
@@ -638,6 +641,8 @@ enum Filled {
     More,
     Failed,
     TooLarge,
+    /// Nobody reads it any more, and most of it is still to come.
+    Abandoned,
 }
 
 impl Fill {
@@ -652,7 +657,7 @@ impl Fill {
                     piece.extend_from_slice(&inbox.bytes()[..count]);
                     inbox.consume(count);
                     self.length += count as u64;
-                    if !self.is_known && !self.has_room(cache) {
+                    if self.whole.is_none() && !self.has_room(cache) {
                         break Filled::TooLarge;
                     }
                 }
@@ -681,22 +686,42 @@ impl Fill {
         true
     }
 
-    /// Reads on until there is an end.
-    async fn run(&mut self, cache: &Cache, idle: Duration, begun: Filled) -> Filled {
-        let mut last = begun;
+    /// Reads on until there is an end; `for_readers`: as long as somebody reads along, or half of it is there.
+    async fn run(&mut self, cache: &Cache, idle: Duration, begun: Filled, for_readers: bool) -> Filled {
+        let (mut last, mut quiet_since, mut unread_since) = (begun, Instant::now(), None);
         loop {
             match last {
                 Filled::More => {}
                 end => return end,
             }
-            match timeout(idle, poll_fn(|cx| self.connected.wire.poll_fill(cx, LARGE))).await {
-                Ok(Ok(count)) if count > 0 => {}
+            if for_readers && self.is_abandoned(&mut unread_since) {
+                return Filled::Abandoned;
+            }
+            let patience = idle.saturating_sub(quiet_since.elapsed());
+            let look = if for_readers { patience.min(UNREAD / 2) } else { patience };
+            match timeout(look, poll_fn(|cx| self.connected.wire.poll_fill(cx, LARGE))).await {
+                Ok(Ok(count)) if count > 0 => quiet_since = Instant::now(),
                 // The end of the connection is the end of a body that says nothing else (RFC 9111, section 3.3).
                 Ok(Ok(_)) if self.decoder.may_end() => return Filled::Whole,
+                Err(_) if quiet_since.elapsed() < idle => {
+                    last = Filled::More;
+                    continue;
+                }
                 _ => return Filled::Failed,
             }
             last = self.step(cache);
         }
+    }
+
+    /// What nobody reads is on nobody's account: a client that asks and goes must not have the gateway fetch what it likes. What is
+    /// half there is finished: the target has had most of its work, and the next one who asks has it.
+    fn is_abandoned(&self, unread_since: &mut Option<Instant>) -> bool {
+        if self.filling.is_read() || self.whole.is_some_and(|whole| self.length >= whole.div_ceil(2)) {
+            *unread_since = None;
+            return false;
+        }
+        // Somebody may have heard of it, and not begun to read.
+        unread_since.get_or_insert_with(Instant::now).elapsed() >= UNREAD
     }
 
     /// What came is kept, for those who wait and those who come.
@@ -716,14 +741,14 @@ impl Fill {
     }
 }
 
-/// Reads the rest of a body, whoever is still there to read it.
+/// Reads the rest of a body, for those who read along and for those who will ask.
 async fn fill(
     shared: Arc<Shared>, (mut fill, begun): (Fill, Filled), mut plan: Box<Plan>, stored: Arc<Stored>, idle: Duration,
     hand: oneshot::Sender<Rest>,
 ) {
-    let is_known = fill.is_known;
+    let is_known = fill.whole.is_some();
     let outcome = {
-        let run = fill.run(&shared.cache, idle, begun);
+        let run = fill.run(&shared.cache, idle, begun, true);
         tokio::pin!(run);
         // Who waits for the end of a body of unknown length waits for a moment, and then asks for itself.
         match timeout(if is_known { Duration::MAX } else { MOMENT }, &mut run).await {
@@ -744,7 +769,7 @@ async fn fill(
             let _ = hand.send(Rest { connected, decoder, may_be_kept });
             filling.end(End::Handed, Arc::new(held));
         }
-        Filled::More | Filled::Failed => fill.filling.end(End::Failed, Arc::new(fill.held)),
+        Filled::More | Filled::Failed | Filled::Abandoned => fill.filling.end(End::Failed, Arc::new(fill.held)),
     }
 }
 
@@ -786,7 +811,9 @@ impl Session {
             return Ok(self.send_stored(snapshot, (buffer, request), closes, &stored, how, throttle, None, told).await);
         }
         let stored = Arc::new(stored);
-        if filled.is_known
+        // From now on: the other task may look before this one has begun to read.
+        let _reading = filled.filling.reading();
+        if filled.whole.is_some()
             && let Some(leader) = &plan.leader
         {
             // The others read along. Of a body that may be too large they wait for the end: it can't be taken back.
@@ -853,7 +880,7 @@ fn begin(
         now: SystemTime::now(),
     });
     let decoder = Decoder::new(framing);
-    Ok((Fill { connected, decoder, filling, held, length: 0, is_known: length.is_some(), may_be_kept }, stored))
+    Ok((Fill { connected, decoder, filling, held, length: 0, whole: length, may_be_kept }, stored))
 }
 
 async fn ask_again(
@@ -912,7 +939,7 @@ async fn ask_again(
                 begin(shared, snapshot, (buffer, request), connected, (&head, &response), said, &plan, freshness, may_be_kept);
             let (mut fill, stored) = begun.ok()?;
             let begun = fill.step(&shared.cache);
-            if let Filled::Whole = fill.run(&shared.cache, timeouts.idle, begun).await {
+            if let Filled::Whole = fill.run(&shared.cache, timeouts.idle, begun, false).await {
                 fill.keep(shared, &mut plan, &stored);
             }
         }

@@ -299,3 +299,91 @@ async fn who_asks_after_a_change_does_not_get_what_was_asked_before_it() {
     assert_eq!(first.answer().await.unwrap().body, "oldold");
     assert_eq!(ask(&gateway, at(&address, "")).await.body, "newnew", "what was overtaken is not kept");
 }
+
+/// An origin that sends the first bytes of a body at once and the rest in six seconds, and knows which of its answers were taken to
+/// their end. `/N/M`: N bytes, then M; with `/chunked` behind it without saying how many.
+#[derive(Clone, Default)]
+struct Dripping(Arc<Mutex<Vec<(String, bool)>>>);
+
+impl Dripping {
+    async fn start(&self) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let this = self.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let this = this.clone();
+                tokio::spawn(async move {
+                    let mut head = vec![0; 4096];
+                    let count = stream.read(&mut head).await.unwrap();
+                    let head = String::from_utf8_lossy(&head[..count]).into_owned();
+                    let path = head.split(' ').nth(1).unwrap().to_string();
+                    let mut parts = path.split('/').skip(1);
+                    let mut number = || parts.next().unwrap().parse::<usize>().unwrap();
+                    let (first, rest) = (number(), number());
+                    let is_chunked = parts.next().is_some();
+                    let framing = match is_chunked {
+                        true => "Transfer-Encoding: chunked".to_string(),
+                        false => format!("Content-Length: {}", first + rest),
+                    };
+                    let piece = |length: usize| {
+                        let bytes = "x".repeat(length);
+                        if is_chunked { format!("{length:x}\r\n{bytes}\r\n") } else { bytes }
+                    };
+                    let begin = format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n{framing}\r\n\r\n{}", piece(first));
+                    let mut is_whole = stream.write_all(begin.as_bytes()).await.is_ok();
+                    for _ in 0..20 {
+                        sleep(Duration::from_millis(300)).await;
+                        is_whole = is_whole && stream.write_all(piece(rest / 20).as_bytes()).await.is_ok();
+                    }
+                    if is_chunked {
+                        is_whole = is_whole && stream.write_all(b"0\r\n\r\n").await.is_ok();
+                    }
+                    this.0.lock().unwrap().push((path, is_whole));
+                });
+            }
+        });
+        address
+    }
+
+    /// Whether each of these was taken to its end.
+    async fn ended(&self, count: usize) -> Vec<(String, bool)> {
+        for _ in 0..1000 {
+            if self.0.lock().unwrap().len() == count {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        let mut ended = self.0.lock().unwrap().clone();
+        ended.sort();
+        ended
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_reads_any_more_is_not_fetched_unless_half_of_it_is_there() {
+    let (gateway, origin) = (gateway(&format!("{KEEPING}{OPEN}")).await, Dripping::default());
+    let address = origin.start().await;
+    let get = |path: &str| format!("GET http://{address}{path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let gone = ["/1000/9000", "/6000/4000", "/6000/4000/chunked", "/1000/9020"];
+    let mut clients = Vec::new();
+    for path in gone {
+        let mut client = Client::to(&gateway).await;
+        client.write(get(path)).await;
+        client.read(200).await;
+        clients.push(client);
+    }
+    // Of the last one there is another reader.
+    let mut stays = Client::to(&gateway).await;
+    stays.write(get("/1000/9020")).await;
+    sleep(Duration::from_millis(100)).await;
+    drop(clients);
+    let ended = origin.ended(4).await;
+    let whole: Vec<&str> = ended.iter().filter(|(_, is_whole)| *is_whole).map(|(path, _)| &**path).collect();
+    assert_eq!(whole, ["/1000/9020", "/6000/4000"], "{ended:?}");
+    assert!(came_from_cache(&ask(&gateway, get("/6000/4000")).await), "what was half there is there for the next one");
+    assert_eq!(stays.answer().await.unwrap().body.len(), 10_020, "who stays gets all of it");
+    // What was given up is asked for anew, and comes whole.
+    let answer = ask(&gateway, get("/1000/9000")).await;
+    assert_eq!((answer.body.len(), came_from_cache(&answer)), (10_000, false));
+}

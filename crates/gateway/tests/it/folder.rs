@@ -86,6 +86,34 @@ async fn a_restart_finds_what_was_kept() {
 }
 
 #[tokio::test]
+async fn a_folder_is_one_gateways_at_a_time() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let text = policy(folder.path(), "");
+    let first = gateway(&text).await;
+    ask(&first, get(&origin, "/made/1")).await;
+    written(&first, 1).await;
+    let parsed = |text: &str| Policy::parse(&format!("[listen]\naddresses = ['127.0.0.1:0']\n{text}"), Path::new(".")).unwrap();
+    let refused = Gateway::start(parsed(&text), None).await.expect_err("it is in use").to_string();
+    let said = format!("another gateway uses it (process {}), and each needs a folder of its own", std::process::id());
+    assert!(refused.contains(&said) && refused.contains(&folder.path().display().to_string()), "{refused}");
+    // One that runs already goes on without it, and harms nothing in it.
+    let second = gateway(OPEN).await;
+    second.swap(parsed(&text));
+    ask(&second, get(&origin, "/made/1")).await;
+    assert!(came_from_cache(&ask(&second, get(&origin, "/made/1")).await), "in memory");
+    assert!(!second.metrics().contains("cache_folder_answers"));
+    second.swap(parsed(OPEN));
+    assert_eq!(answers(folder.path()).len(), 1);
+    // When the first one is done, it is the next one's, as it is; and what the first would still do to it is not done.
+    first.stop().await;
+    let third = gateway(&text).await;
+    written(&third, 1).await;
+    first.forget_answers();
+    assert!(came_from_cache(&ask(&third, get(&origin, "/made/1")).await));
+    assert_eq!(answers(folder.path()).len(), 1);
+}
+
+#[tokio::test]
 async fn more_is_kept_than_memory_holds_and_no_more_than_the_folder_may() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let policy = policy(folder.path(), "memory = '300 kB'\nmax_object = '100 kB'\ndisk = '1 MB'\n");

@@ -27,7 +27,8 @@ impl Publisher {
     }
 
     fn list(&self, list: &str) {
-        self.says(format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{list}", list.len()));
+        let marks = "ETag: W/\"v 1\"\r\nLast-Modified: Saturday, 01-Jan-22 00:00:00 GMT\r\n";
+        self.says(format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{marks}Content-Length: {}\r\n\r\n{list}", list.len()));
     }
 
     fn asked(&self) -> Vec<String> {
@@ -125,9 +126,15 @@ impl Following {
     }
 
     fn kept(&self) -> String {
-        let file = fs::read_dir(self.folder.path().join("lists")).unwrap().flatten().next().unwrap();
-        fs::read_to_string(file.path()).unwrap()
+        kept(self.folder.path())
     }
+}
+
+/// The one list in this folder.
+fn kept(folder: &Path) -> String {
+    let mut files = fs::read_dir(folder.join("lists")).unwrap().flatten().map(|file| file.path());
+    let list = files.find(|path| path.extension().is_some_and(|what| what == "list")).unwrap();
+    fs::read_to_string(list).unwrap()
 }
 
 fn hosts(name: &str, count: usize) -> String {
@@ -172,7 +179,127 @@ async fn a_list_is_in_force_when_it_has_come_and_again_when_it_changes() {
         assert!(fresh.is_in_category("other7.example").await, "{answer}");
     }
     let last = publisher.asked().pop().unwrap();
-    assert!(last.contains("If-Modified-Since: ") && last.contains("Accept-Encoding: gzip"), "{last}");
+    assert!(last.contains("Accept-Encoding: gzip"), "{last}");
+    // Word for word what the publisher has said, strange as it is.
+    let marks = "If-None-Match: W/\"v 1\"\r\nIf-Modified-Since: Saturday, 01-Jan-22 00:00:00 GMT\r\n";
+    assert!(last.contains(marks), "{last}");
+    assert!(!publisher.asked()[0].contains("If-"), "{}", publisher.asked()[0]);
+}
+
+#[tokio::test]
+async fn a_list_that_was_deleted_and_one_without_marks_are_asked_for_as_a_whole() {
+    let publisher = Publisher::default();
+    publisher.list(&hosts("ads", 20));
+    let port = publisher.start(None).await;
+    let following = Following::start(policy(&format!("http://127.0.0.1:{port}/"), "1 s", "")).await;
+    following.soon_in_category("ads1.example", true).await;
+    let asked = async |wanted: fn(&str) -> bool| {
+        let begun = Instant::now();
+        while !publisher.asked().last().is_some_and(|last| wanted(last)) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", publisher.asked().last());
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    asked(|last| last.contains("If-None-Match")).await;
+    // As an operator does who was told to.
+    for file in fs::read_dir(following.folder.path().join("lists")).unwrap().flatten() {
+        if file.path().extension().is_some_and(|what| what == "list") {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+    asked(|last| !last.contains("If-")).await;
+    let unmarked = hosts("new", 20);
+    publisher.says(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{unmarked}", unmarked.len()));
+    following.soon_in_category("new1.example", true).await;
+    asked(|last| !last.contains("If-")).await;
+    // Without having been asked whether it has changed, it has nothing to say but the list.
+    publisher.says("HTTP/1.1 304 Not Modified\r\n\r\n");
+    sleep(Duration::from_secs(2)).await;
+    assert!(following.is_in_category("new1.example").await);
+}
+
+#[tokio::test]
+async fn slow_publishers_hold_up_no_other_list() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let counts = Arc::new(Mutex::new((0, 0)));
+    let counting = counts.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counts = counting.clone();
+            tokio::spawn(async move {
+                {
+                    let mut counts = counts.lock().unwrap();
+                    counts.0 += 1;
+                    counts.1 = counts.0.max(counts.1);
+                }
+                let mut head = vec![0; 1024];
+                let count = stream.read(&mut head).await.unwrap();
+                let number = String::from_utf8_lossy(&head[..count]).chars().nth(5).unwrap();
+                sleep(Duration::from_secs(1)).await;
+                counts.lock().unwrap().0 -= 1;
+                let list = format!("slow{number}.example\n");
+                let _ =
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{list}", list.len()).as_bytes()).await;
+            });
+        }
+    });
+    let urls: Vec<String> = (0..8).map(|number| format!("http://127.0.0.1:{port}/{number}")).collect();
+    let following = Following::start(policy(&urls.join("', '"), "1 h", "")).await;
+    let begun = Instant::now();
+    for number in 0..8 {
+        following.soon_in_category(&format!("slow{number}.example"), true).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(6), "one after another they take eight seconds: {:?}", begun.elapsed());
+    assert_eq!(counts.lock().unwrap().1, 4, "so many at once");
+}
+
+#[tokio::test]
+async fn lists_that_no_policy_names_go_and_nothing_else_does() {
+    let publisher = Publisher::default();
+    publisher.list(&hosts("ads", 20));
+    let url = format!("http://127.0.0.1:{}/", publisher.start(None).await);
+    let first = Following::start(policy(&url, "1 h", "")).await;
+    first.soon_in_category("ads1.example", true).await;
+    let lists = first.folder.path().join("lists");
+    let own: Vec<_> = fs::read_dir(&lists).unwrap().flatten().map(|file| file.path()).collect();
+    let old = std::time::SystemTime::now() - Duration::from_secs(8 * 86_400);
+    let make = |name: &str, at: std::time::SystemTime| {
+        fs::write(lists.join(name), "x").unwrap();
+        fs::File::options().write(true).open(lists.join(name)).unwrap().set_modified(at).unwrap();
+    };
+    for gone in ["0123456789abcdef.list", "0123456789abcdef.about", "1123456789abcdef.new", "2123456789abcdef.list"] {
+        make(gone, old);
+    }
+    // Others' things, a list that was named a while ago, and one that another gateway names.
+    let others = [
+        "notes.txt",
+        "0123456789abcdef.txt",
+        "0123456789abcdeg.list",
+        "123.list",
+        "3123456789abcdef.list",
+        "4123456789abcdef.list",
+    ];
+    others.iter().for_each(|name| make(name, old));
+    make("3123456789abcdef.list", std::time::SystemTime::now() - Duration::from_secs(86_400));
+    make("4123456789abcdef.about", std::time::SystemTime::now());
+    for file in &own {
+        fs::File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
+    }
+    let _second = Following::again(policy(&url, "30 d", ""), first.folder).await;
+    let begun = Instant::now();
+    while lists.join("2123456789abcdef.list").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is still there");
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_millis(200)).await;
+    for gone in ["0123456789abcdef.list", "0123456789abcdef.about", "1123456789abcdef.new"] {
+        assert!(!lists.join(gone).exists(), "{gone}");
+    }
+    for stays in others {
+        assert!(lists.join(stays).exists(), "{stays}");
+    }
+    assert!(own.len() == 2 && own.iter().all(|file| file.exists()), "what is named stays, old as it is: {own:?}");
 }
 
 fn copy_of(folder: &Path) -> tempfile::TempDir {
@@ -246,9 +373,10 @@ fn what_is_wrong_with_a_fetched_list_is_said() {
         let said = said(&format!("[lists]\nfolder = 'x'\n{}", entry(url)));
         assert!(said.contains("the address of a list, like"), "{url}: {said}");
     }
-    let text = format!("[lists]\nfolder = 'x'\n{}", entry("https://lists.example/x#part"));
+    let text = format!("[lists]\nfolder = 'x'\n{}", entry("https://lists.example/x?key=open-sesame#part"));
     let policy = Policy::parse(&text, Path::new("/nowhere")).unwrap();
-    assert!(policy.summary().to_string().contains("https://lists.example/x#part was not fetched yet"));
+    let summary = policy.summary().to_string();
+    assert!(summary.contains("https://lists.example/x was not fetched yet") && !summary.contains("sesame"), "{summary}");
 }
 
 /// Not a test: a gateway in a process of its own, which trusts the certificates that it is told to.
@@ -295,6 +423,5 @@ async fn over_https_the_publisher_has_to_be_who_it_says() {
     assert!(publisher.asked().is_empty());
     assert!(run(Some(&trusted)).await);
     assert_eq!(publisher.asked().len(), 1);
-    let kept = fs::read_dir(folder.path().join("lists")).unwrap().flatten().next().unwrap();
-    assert_eq!(fs::read_to_string(kept.path()).unwrap(), hosts("ads", 20));
+    assert_eq!(kept(folder.path()), hosts("ads", 20));
 }

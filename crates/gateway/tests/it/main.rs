@@ -14,6 +14,7 @@ mod limits;
 mod lists;
 mod payloads;
 mod people;
+mod settings;
 mod stopping;
 mod tunnels;
 mod upstream;
