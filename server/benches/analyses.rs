@@ -24,8 +24,8 @@ use gatehouse_domain::{
 };
 use gatehouse_outbound::{AddressPolicy, OutDoor, Tester};
 use gatehouse_platform::{
-    Actor, AnalysisInput, Asker, Caller, Choice, CompanyId, Config, Door, KeyRing, Network, OutRequest, Platform, PolicyDraft,
-    PolicyJudge, Retry, SetUp, door::Recorded,
+    Actor, AnalysisInput, Asker, Caller, Choice, CompanyId, Config, Door, Judged, KeyRing, Network, OutRequest, Platform,
+    PolicyDraft, PolicyJudge, Retry, SetUp, door::Recorded,
 };
 use gatehouse_store::{Store, StoreConfig};
 
@@ -96,8 +96,8 @@ struct Installation {
 struct NoJudge;
 
 impl PolicyJudge for NoJudge {
-    fn check(&self, _: &PolicyDraft) -> Result<String, Vec<PolicyProblem>> {
-        Ok(String::new())
+    fn check(&self, _: &PolicyDraft) -> Result<Judged, Vec<PolicyProblem>> {
+        Ok(Judged::default())
     }
 
     fn explain(&self, _: &PolicyDraft, _: &PolicyQuestion) -> Result<ExplanationView, AppError> {

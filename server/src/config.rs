@@ -10,7 +10,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 use gatehouse_domain::{Secret, TestTarget};
-use gatehouse_gateway::policy::value::LogFormat;
+use gatehouse_gateway::policy::value::{Bytes, LogFormat};
 use gatehouse_store::StoreConfig;
 use serde::Deserialize;
 
@@ -111,6 +111,12 @@ pub struct GatewayArgs {
     /// The folder for answers that the gateway keeps, where its policy is in the database [default: in memory only]
     #[arg(long = "gateway-cache", env = "GATEHOUSE_GATEWAY_CACHE", value_parser = path())]
     cache: Option<PathBuf>,
+    /// Memory for answers that a policy in the database may ask for at most [default: 1 GB]
+    #[arg(long = "gateway-cache-memory", env = "GATEHOUSE_GATEWAY_CACHE_MEMORY")]
+    cache_memory: Option<String>,
+    /// Room in the folder for answers that it may ask for at most [default: 50 GB]
+    #[arg(long = "gateway-cache-disk", env = "GATEHOUSE_GATEWAY_CACHE_DISK")]
+    cache_disk: Option<String>,
     /// File for the gateway's records, or - for standard output, when the policy is in the database [default: none]
     #[arg(long = "gateway-log", env = "GATEHOUSE_GATEWAY_LOG")]
     log: Option<String>,
@@ -251,6 +257,8 @@ struct SettingsFile {
     gateway_company: Option<String>,
     gateway_files: Option<PathBuf>,
     gateway_cache: Option<PathBuf>,
+    gateway_cache_memory: Option<String>,
+    gateway_cache_disk: Option<String>,
     gateway_log: Option<String>,
     gateway_log_format: Option<String>,
     gateway_traffic: Option<u32>,
@@ -286,6 +294,8 @@ pub struct Settings {
     pub gateway_files: Option<PathBuf>,
     /// The folder for answers that are kept, likewise.
     pub gateway_cache: Option<PathBuf>,
+    /// Bytes of memory and of that folder that a stored policy may ask for at most.
+    pub gateway_cache_most: (u64, u64),
     /// Where the gateway writes its records, where its policy is in the database.
     pub gateway_log: Option<(String, LogFormat)>,
     /// How many of the gateway's records a second go into the database.
@@ -325,6 +335,11 @@ const DEFAULT_TEST_TARGET: &str = "https://www.cloudflare.com/cdn-cgi/trace";
 
 /// How many of the gateway's records a second go into the database. A company keeps 200,000 of all its traffic.
 const TRAFFIC: u32 = 20;
+
+/// What a stored policy may ask for at most unless the operator says otherwise: whoever writes it need not run the machine.
+const CACHE_MEMORY: u64 = 1_000_000_000;
+/// The same of the folder.
+const CACHE_DISK: u64 = 50_000_000_000;
 
 /// Reads addresses with ports.
 ///
@@ -383,6 +398,17 @@ impl Settings {
             Some("squid") => LogFormat::Squid,
             Some(other) => return Err(format!("GATEWAY_LOG_FORMAT: '{other}' is neither json nor squid")),
         };
+        let bytes = |name: &str, text: Option<String>, default: u64| match text {
+            None => Ok(default),
+            Some(text) => match text.parse::<Bytes>() {
+                Ok(Bytes(bytes)) => Ok(bytes),
+                Err(()) => Err(format!("{name}: '{text}' is not a number of bytes, like 512 MB")),
+            },
+        };
+        let gateway_cache_most = (
+            bytes("GATEWAY_CACHE_MEMORY", pick(&gateway.cache_memory, &file.gateway_cache_memory), CACHE_MEMORY)?,
+            bytes("GATEWAY_CACHE_DISK", pick(&gateway.cache_disk, &file.gateway_cache_disk), CACHE_DISK)?,
+        );
         let gateway_traffic = match gateway.traffic.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
             Some(text) => text.parse().map_err(|_| format!("GATEWAY_TRAFFIC: '{text}' is not a number of records a second"))?,
             None => file.gateway_traffic.unwrap_or(TRAFFIC),
@@ -432,6 +458,7 @@ impl Settings {
             gateway_company: pick(&gateway.company, &file.gateway_company),
             gateway_files: path(gateway.files, file.gateway_files),
             gateway_cache: path(gateway.cache, file.gateway_cache),
+            gateway_cache_most,
             gateway_log: pick(&gateway.log, &file.gateway_log).map(|path| (path, log_format)),
             gateway_traffic,
             gateway_metrics,
@@ -477,6 +504,8 @@ impl Settings {
             // What people of one company fetched is not for those of another.
             cache: self.gateway_cache.as_ref().map(|folder| folder.join(format!("answers{company}"))),
             public_only: self.cloud,
+            cache_memory: self.gateway_cache_most.0,
+            cache_disk: self.gateway_cache_most.1,
         }
     }
 

@@ -21,8 +21,8 @@ use gatehouse_gateway::{
 use tokio::signal::unix::{Signal, SignalKind};
 
 pub use judge::Judge;
-pub use stored::Database;
 use stored::Follower;
+pub use stored::{Database, Keys};
 use traffic::TrafficSink;
 
 use crate::{
@@ -54,7 +54,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let running = if settings.gateway_policy.is_some() {
         start(&settings, None).await?
     } else if settings.database.starts_with("ws://") || settings.database.starts_with("wss://") {
-        start(&settings, Some(Database::Remote(settings.store()))).await?
+        start(&settings, Some(Database::Remote(settings.store(), settings.secret_key_file.clone()))).await?
     } else {
         return Err(format!(
             "say where the policy is: --policy FILE, or DATABASE=ws://HOST:PORT for the policy of a database server. The database {} has \
@@ -86,7 +86,7 @@ pub async fn start(settings: &Settings, database: Option<Database>) -> Result<Ru
             for line in loaded.summary().to_string().lines() {
                 tracing::info!("policy: {line}");
             }
-            if let (Some(Database::Open(store)), Some(traffic)) = (database, traffic) {
+            if let (Some(Database::Open(store, _)), Some(traffic)) = (database, traffic) {
                 stored::record_traffic(settings, store, traffic.clone())?;
             }
             (loaded, Source::File(file.clone()))

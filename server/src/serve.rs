@@ -29,7 +29,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         format!("can't listen on {}: {error}. Choose another address with --listen or GATEHOUSE_LISTEN", settings.listen)
     })?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
-    let (platform, store) = startup::open_with_store(&settings).await.map_err(|error| match error {
+    let (platform, store, keys) = startup::open_with_store(&settings).await.map_err(|error| match error {
         startup::StartError::Open(error @ gatehouse_store::OpenError::Locked(_)) => {
             format!("{error}. Is Gatehouse running already? Another copy needs a DATABASE of its own")
         }
@@ -42,7 +42,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     let gateway = if settings.gateway_listen.is_empty() {
         None
     } else {
-        Some(gateway::start(&settings, Some(gateway::Database::Open(store))).await?)
+        Some(gateway::start(&settings, Some(gateway::Database::Open(store, gateway::Keys::Open(keys)))).await?)
     };
     let encrypted = match &settings.tls {
         Tls::Off => None,

@@ -53,14 +53,14 @@ pub fn log_to_stderr(settings: &Settings) {
 /// # Errors
 /// In words for the operator; nothing was changed.
 pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
-    open_with_store(settings).await.map(|(platform, _)| platform)
+    open_with_store(settings).await.map(|(platform, ..)| platform)
 }
 
-/// The same, and the database itself, for the gateway that follows it.
+/// The same, and the database and its key themselves, for the gateway that follows it.
 ///
 /// # Errors
 /// In words for the operator; nothing was changed.
-pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store), StartError> {
+pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store, KeyRing), StartError> {
     let path = settings.secret_key_file.as_path();
     // A key that is no key is found before the database is touched.
     let keys = match KeyRing::read(path) {
@@ -90,7 +90,7 @@ pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store), S
         let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
         tracing::info!(count, "finished a key rotation that was cut off");
     }
-    Ok((platform, store))
+    Ok((platform, store, keys))
 }
 
 /// Opens what is there as it is: nothing is made, upgraded or finished.

@@ -804,7 +804,8 @@ mod tests {
     fn lane(name: &str, weight: u32) -> Arc<Lane> {
         let (host, port) = Host::parse_authority("127.0.0.1:1", None).expect("a host");
         let url = UpstreamUrl { scheme: UpstreamScheme::Http, host, port };
-        let way = Way::Upstream(Upstream { url, credentials: None, ca_pem: None, timeout: None, is_vetted: false });
+        let way =
+            Way::Upstream(Upstream { url, credentials: None, ca_pem: None, timeout: None, setting: None, is_vetted: false });
         let check_every = Duration::from_secs(5);
         Arc::new(Lane::new(EgressSettings { name: name.into(), way, weight, max_connections: None, max_waiting: 0, check_every }))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatehouse_domain::{
     AppError, ExplanationView, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, GatewayPolicyView, Page,
-    PolicyCheckView, PolicyProblem, PolicyQuestion,
+    PolicyCheckView, PolicyProblem, PolicyQuestion, ProxyName,
     gateway::{in_lines, without_hashes},
     text::fold,
 };
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Actor, GatewayPersonId, Platform, passwords,
     platform::{internal, now, store_error},
-    ports::{GatewayPersonRecord, GatewayRecord, StoreError},
+    ports::{GatewayPersonRecord, GatewayPolicyWrite, GatewayRecord, GatewayUse, ProxyRecord, StoreError},
 };
 
 /// How often a change is tried again when somebody else changed something meanwhile that does not matter to the caller.
@@ -33,16 +33,27 @@ pub struct PolicyDraft {
     pub text: String,
     /// Who can sign in.
     pub people: Vec<GatewayPersonRecord>,
+    /// The proxy settings that it may name. Their passwords are not looked at.
+    pub proxies: Vec<ProxyRecord>,
+}
+
+/// What was found out about a policy that is right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What it consists of, in words.
+    pub summary: String,
+    /// Its ways out that lead through proxy settings: the name of the egress, and that of the setting.
+    pub settings: Vec<(String, ProxyName)>,
 }
 
 /// Judges policies. The gateway's own code does; this crate does not know it. Both may take seconds and are called where that does
 /// no harm.
 pub trait PolicyJudge: Send + Sync {
-    /// What it consists of, in words.
+    /// What it consists of.
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the text.
-    fn check(&self, draft: &PolicyDraft) -> Result<String, Vec<PolicyProblem>>;
+    fn check(&self, draft: &PolicyDraft) -> Result<Judged, Vec<PolicyProblem>>;
 
     /// What it says about a request, and why.
     ///
@@ -77,11 +88,17 @@ impl Platform {
             if version.is_some_and(|version| version != current.version) {
                 return Err(AppError::Changed { version: current.version });
             }
-            let draft = PolicyDraft { text: text.to_string(), people: current.people };
-            self.judged(draft).await?.map_err(|problems| AppError::invalid("text", in_lines(&problems)))?;
-            let put = self.gateway.put_gateway_policy(actor.company, current.revision, text, &actor.view.name, now()).await;
-            match put {
-                Err(StoreError::Changed(_)) => {}
+            let known: Vec<_> = current.proxies.iter().map(|proxy| (proxy.values.name.key(), proxy.id)).collect();
+            let draft = PolicyDraft { text: text.to_string(), people: current.people, proxies: current.proxies };
+            let judged = self.judged(draft).await?.map_err(|problems| AppError::invalid("text", in_lines(&problems)))?;
+            let uses = judged.settings.into_iter().filter_map(|(egress, setting)| {
+                let (_, proxy) = known.iter().find(|(key, _)| *key == setting.key())?;
+                Some(GatewayUse { egress, proxy: *proxy })
+            });
+            let write = GatewayPolicyWrite { text, by: &actor.view.name, uses: uses.collect() };
+            match self.gateway.put_gateway_policy(actor.company, current.revision, &write, now()).await {
+                // Somebody changed something that it was judged with: it is judged again.
+                Err(StoreError::Changed(_) | StoreError::Gone) => {}
                 result => return result.map(view).map_err(store_error),
             }
         }
@@ -94,10 +111,10 @@ impl Platform {
     /// [`AppError::Forbidden`].
     pub async fn check_gateway_policy(&self, actor: &Actor, text: &str) -> Result<PolicyCheckView, AppError> {
         actor.may_change()?;
-        let people = self.gateway.gateway(actor.company).await.map_err(store_error)?.people;
-        let draft = PolicyDraft { text: text.to_string(), people };
+        let GatewayRecord { people, proxies, .. } = self.gateway.gateway(actor.company).await.map_err(store_error)?;
+        let draft = PolicyDraft { text: text.to_string(), people, proxies };
         Ok(match self.judged(draft).await? {
-            Ok(summary) => PolicyCheckView { ok: true, summary: Some(summary), problems: Vec::new() },
+            Ok(judged) => PolicyCheckView { ok: true, summary: Some(judged.summary), problems: Vec::new() },
             Err(problems) => PolicyCheckView { ok: false, summary: None, problems },
         })
     }
@@ -115,7 +132,7 @@ impl Platform {
             }
             None => stored.text.unwrap_or_default(),
         };
-        let draft = PolicyDraft { text, people: stored.people };
+        let draft = PolicyDraft { text, people: stored.people, proxies: stored.proxies };
         self.beside(move |judge| judge.explain(&draft, &question)).await?
     }
 
@@ -252,8 +269,9 @@ impl Platform {
             let mut people = current.people.clone();
             let change = change(&mut people)?;
             let text = current.text.unwrap_or_default();
-            if let Err(problems) = self.judged(PolicyDraft { text: text.clone(), people }).await?
-                && self.judged(PolicyDraft { text, people: current.people }).await?.is_ok()
+            let draft = |text: String, people| PolicyDraft { text, people, proxies: current.proxies.clone() };
+            if let Err(problems) = self.judged(draft(text.clone(), people)).await?
+                && self.judged(draft(text, current.people)).await?.is_ok()
             {
                 let message = format!("The policy can't be used then. Change it first.\n{}", in_lines(&problems));
                 return Err(AppError::invalid("name", message));
@@ -271,7 +289,7 @@ impl Platform {
         Err(AppError::Unavailable)
     }
 
-    async fn judged(&self, draft: PolicyDraft) -> Result<Result<String, Vec<PolicyProblem>>, AppError> {
+    async fn judged(&self, draft: PolicyDraft) -> Result<Result<Judged, Vec<PolicyProblem>>, AppError> {
         self.beside(move |judge| judge.check(&draft)).await
     }
 

@@ -28,7 +28,7 @@ pub use checks::Inspected;
 pub use config::Config;
 pub use door::{Asker, Choice, Door, OutAnswer, OutError, OutRequest, Retry};
 pub use engine::{Catalogue, Engine, EngineContext, EngineFailure, FileContent, Finding};
-pub use gateway::{PolicyDraft, PolicyJudge};
+pub use gateway::{Judged, PolicyDraft, PolicyJudge};
 pub use ids::{AnalysisId, CompanyId, GatewayPersonId, IntegrationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
 pub use platform::{Network, Platform};

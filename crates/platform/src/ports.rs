@@ -633,6 +633,28 @@ pub struct GatewayRecord {
     pub changed_by: Option<String>,
     /// Who can sign in at the gateways, by name.
     pub people: Vec<GatewayPersonRecord>,
+    /// The company's proxy settings, which the policy may name as ways out, by name. Who uses them is not told here.
+    pub proxies: Vec<ProxyRecord>,
+}
+
+/// A policy to be stored.
+#[derive(Debug, Clone)]
+pub struct GatewayPolicyWrite<'a> {
+    /// In TOML.
+    pub text: &'a str,
+    /// Who stores it, by name.
+    pub by: &'a str,
+    /// What it uses.
+    pub uses: Vec<GatewayUse>,
+}
+
+/// A way out of the gateways that leads through a proxy setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayUse {
+    /// The name of the egress.
+    pub egress: String,
+    /// Through which.
+    pub proxy: ProxyId,
 }
 
 /// Somebody who can sign in at the company's gateways.
@@ -660,12 +682,14 @@ pub trait GatewayStore: Send + Sync {
     /// All of it, as it stood at one moment.
     async fn gateway(&self, company: CompanyId) -> StoreResult<GatewayRecord>;
 
-    /// Replaces the policy if nothing has changed since this revision.
+    /// Replaces the policy, and which proxy settings it uses, if nothing has changed since this revision. A setting that is used can't
+    /// be deleted, and a change of it is one of what stands here.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NotFound`] when there is no such company.
+    /// [`StoreError::Changed`] with the revision it has now; [`StoreError::NotFound`] when there is no such company;
+    /// [`StoreError::Gone`] when there is no such proxy setting.
     async fn put_gateway_policy(
-        &self, company: CompanyId, revision: u64, text: &str, by: &str, now: Timestamp,
+        &self, company: CompanyId, revision: u64, policy: &GatewayPolicyWrite<'_>, now: Timestamp,
     ) -> StoreResult<GatewayRecord>;
 
     /// The revision alone: for whoever looks whether there is anything new.

@@ -93,6 +93,10 @@ impl Platform {
                 return Err(AppError::Changed { version: current.version });
             }
             let values = self.check(form.parse(current.password.is_some())?)?;
+            if values.name.key() != current.values.name.key() && current.used_by.iter().any(|user| user.kind == "gateway") {
+                let message = "The gateway's policy knows this proxy by its name. Change the policy first, or keep the name.";
+                return Err(AppError::invalid("name", message));
+            }
             if values.fallback.as_deref().and_then(ProxyId::parse) == Some(id) {
                 return Err(AppError::invalid("fallback", "Choose another one: a proxy can't stand in for itself."));
             }

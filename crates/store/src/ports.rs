@@ -12,9 +12,9 @@ use gatehouse_platform::{
     integrations::{IntegrationSecret, secret_binding},
     ports::{
         AccessStore, AnalysisRecord, AnalysisState, AnalysisStore, Authenticated, ChecksRecord, ChecksStore, GatewayPersonRecord,
-        GatewayRecord, GatewayStore, IntegrationRecord, IntegrationStore, IntegrationWrite, KeptFinding, KeyStore, Lease,
-        PersonRecord, PersonWrite, ProxyRecord, ProxyStore, ProxyWrite, SealedPlace, SecretOwner, StoreResult, TestSlot,
-        TokenRecord, TrafficStore,
+        GatewayPolicyWrite, GatewayRecord, GatewayStore, IntegrationRecord, IntegrationStore, IntegrationWrite, KeptFinding,
+        KeyStore, Lease, PersonRecord, PersonWrite, ProxyRecord, ProxyStore, ProxyWrite, SealedPlace, SecretOwner, StoreResult,
+        TestSlot, TokenRecord, TrafficStore,
     },
     proxies::password_binding,
 };
@@ -346,9 +346,9 @@ impl GatewayStore for Store {
     }
 
     async fn put_gateway_policy(
-        &self, company: CompanyId, revision: u64, text: &str, by: &str, now: Timestamp,
+        &self, company: CompanyId, revision: u64, policy: &GatewayPolicyWrite<'_>, now: Timestamp,
     ) -> StoreResult<GatewayRecord> {
-        self.put_gateway_policy(company, revision, text, by, now).await
+        self.put_gateway_policy(company, revision, policy, now).await
     }
 
     async fn gateway_revision(&self, company: CompanyId) -> StoreResult<u64> {

@@ -5,12 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gatehouse_domain::{AppError, ExplanationView, PassedRule, PolicyProblem, PolicyQuestion, gateway::in_lines};
-use gatehouse_gateway::policy::{Action, Operator, Policy, Problem, StoredPerson, value::LogFormat};
-use gatehouse_platform::{PolicyDraft, PolicyJudge, ports::GatewayPersonRecord};
+use gatehouse_domain::{
+    AppError, Authentication, ExplanationView, PassedRule, PolicyProblem, PolicyQuestion, Secret, gateway::in_lines,
+};
+use gatehouse_gateway::policy::{Action, Operator, Policy, Problem, StoredPerson, StoredProxy, Way, value::LogFormat};
+use gatehouse_platform::{
+    Judged, PolicyDraft, PolicyJudge,
+    ports::{GatewayPersonRecord, ProxyRecord},
+};
 
 /// What the operator of this process has set about stored policies.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Judge {
     /// The folder of files that a policy may name.
     pub files: Option<PathBuf>,
@@ -22,6 +27,10 @@ pub struct Judge {
     pub cache: Option<PathBuf>,
     /// Several companies share this installation's network.
     pub public_only: bool,
+    /// Bytes of memory that a policy may have for answers at most.
+    pub cache_memory: u64,
+    /// Bytes of the folder for answers that a policy may have at most.
+    pub cache_disk: u64,
 }
 
 impl Judge {
@@ -29,27 +38,35 @@ impl Judge {
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the text.
-    pub fn compile(&self, text: &str, people: &[StoredPerson]) -> Result<Policy, Vec<Problem>> {
+    pub fn compile(&self, text: &str, people: &[StoredPerson], settings: &[StoredProxy]) -> Result<Policy, Vec<Problem>> {
         let operator = Operator {
             files: self.files.as_deref().map(Path::new),
             log: self.log.as_ref().map(|(path, format)| (path.as_str(), *format)),
             state: self.state.as_deref().map(Path::new),
             cache: self.cache.as_deref().map(Path::new),
             public_only: self.public_only,
-            ..Operator::default()
+            cache_memory: Some(self.cache_memory),
+            cache_disk: Some(self.cache_disk),
+            settings,
         };
         Policy::parse_stored(text, people, &operator)
     }
 
     fn draft(&self, draft: &PolicyDraft) -> Result<Policy, Vec<PolicyProblem>> {
         let people: Vec<_> = draft.people.iter().map(person).collect();
-        self.compile(&draft.text, &people).map_err(|problems| problems.into_iter().map(problem).collect())
+        let settings: Vec<_> = draft.proxies.iter().map(|record| setting(record, None)).collect();
+        self.compile(&draft.text, &people, &settings).map_err(|problems| problems.into_iter().map(problem).collect())
     }
 }
 
 impl PolicyJudge for Judge {
-    fn check(&self, draft: &PolicyDraft) -> Result<String, Vec<PolicyProblem>> {
-        Ok(self.draft(draft)?.summary().to_string())
+    fn check(&self, draft: &PolicyDraft) -> Result<Judged, Vec<PolicyProblem>> {
+        let policy = self.draft(draft)?;
+        let settings = policy.settings().egresses.iter().filter_map(|egress| match &egress.way {
+            Way::Upstream(upstream) => Some((egress.name.to_string(), upstream.setting.clone()?)),
+            _ => None,
+        });
+        Ok(Judged { summary: policy.summary().to_string(), settings: settings.collect() })
     }
 
     fn explain(&self, draft: &PolicyDraft, question: &PolicyQuestion) -> Result<ExplanationView, AppError> {
@@ -77,6 +94,22 @@ impl PolicyJudge for Judge {
 /// Somebody of the database as the gateway knows them.
 pub fn person(record: &GatewayPersonRecord) -> StoredPerson {
     StoredPerson { name: record.name.to_string(), password: record.password_hash.clone(), groups: record.groups.clone() }
+}
+
+/// A proxy setting as the gateway knows it.
+pub fn setting(record: &ProxyRecord, password: Option<Secret>) -> StoredProxy {
+    let values = &record.values;
+    StoredProxy {
+        name: values.name.clone(),
+        scheme: values.scheme,
+        host: values.host.clone(),
+        port: values.port,
+        // Without Basic nobody signs in, whatever name may be left.
+        username: values.username.clone().filter(|_| values.authentication == Authentication::Basic),
+        password,
+        ca_pem: values.ca_pem.clone(),
+        timeout: Some(values.timeout),
+    }
 }
 
 fn problem(problem: Problem) -> PolicyProblem {

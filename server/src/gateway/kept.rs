@@ -10,9 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gatehouse_domain::CompanyName;
+use gatehouse_domain::{
+    Bypass, CaPem, CompanyName, HostName, Port, ProxyName, ProxyValues, Scheme, Timeout, Timestamp, Username,
+};
 use gatehouse_gateway::policy::StoredPerson;
-use gatehouse_platform::{CompanyId, ports::GatewayRecord};
+use gatehouse_platform::{
+    CompanyId, ProxyId, Sealed,
+    ports::{GatewayRecord, ProxyRecord},
+};
 use serde::{Deserialize, Serialize};
 
 use super::judge::person;
@@ -24,6 +29,9 @@ pub struct Kept {
     company_name: String,
     text: String,
     people: Vec<KeptPerson>,
+    /// Files of older programs have none.
+    #[serde(default)]
+    proxies: Vec<KeptProxy>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +39,69 @@ struct KeptPerson {
     name: String,
     password: String,
     groups: Vec<String>,
+}
+
+/// A proxy setting, its password sealed as it is in the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptProxy {
+    id: String,
+    name: String,
+    scheme: String,
+    host: String,
+    port: u16,
+    authentication: String,
+    username: Option<String>,
+    password: Option<String>,
+    ca_pem: Option<String>,
+    timeout_s: u16,
+}
+
+impl KeptProxy {
+    fn new(record: &ProxyRecord) -> Self {
+        let values = &record.values;
+        Self {
+            id: record.id.to_string(),
+            name: values.name.to_string(),
+            scheme: values.scheme.as_str().into(),
+            host: values.host.as_str().into(),
+            port: values.port.get(),
+            authentication: values.authentication.as_str().into(),
+            username: values.username.as_ref().map(|username| username.as_str().into()),
+            password: record.password.as_ref().map(|sealed| sealed.0.clone()),
+            ca_pem: values.ca_pem.as_ref().map(|pem| pem.as_str().into()),
+            timeout_s: values.timeout.seconds(),
+        }
+    }
+
+    /// As it was; `None` when somebody has changed the file in a way that makes it none.
+    fn record(&self) -> Option<ProxyRecord> {
+        let scheme: Scheme = self.scheme.parse().ok()?;
+        let username = self.username.as_ref().map(|username| Username::parse(username, scheme)).transpose().ok()?;
+        let values = ProxyValues {
+            name: ProxyName::parse(&self.name).ok()?,
+            host: HostName::parse(&self.host).ok()?,
+            port: Port::try_from(self.port).ok()?,
+            scheme,
+            authentication: self.authentication.parse().ok()?,
+            username,
+            bypass: Bypass::default(),
+            ca_pem: self.ca_pem.as_ref().map(|pem| CaPem::parse(pem)).transpose().ok()?,
+            timeout: Timeout::parse(&self.timeout_s.to_string()).ok()?,
+            fallback: None,
+        };
+        Some(ProxyRecord {
+            id: ProxyId::parse(&self.id)?,
+            values,
+            password: self.password.clone().map(Sealed),
+            is_default: false,
+            version: 0,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            last_test: None,
+            health: None,
+            used_by: Vec::new(),
+        })
+    }
 }
 
 impl Kept {
@@ -42,6 +113,7 @@ impl Kept {
             company_name: name.to_string(),
             text: text.to_string(),
             people: people.map(|StoredPerson { name, password, groups }| KeptPerson { name, password, groups }).collect(),
+            proxies: record.proxies.iter().map(KeptProxy::new).collect(),
         }
     }
 
@@ -58,6 +130,11 @@ impl Kept {
             groups: person.groups.clone(),
         };
         self.people.iter().map(known).collect()
+    }
+
+    /// The company's proxy settings, as they were.
+    pub fn proxies(&self) -> Vec<ProxyRecord> {
+        self.proxies.iter().filter_map(KeptProxy::record).collect()
     }
 
     /// Whose it is.

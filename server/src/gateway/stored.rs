@@ -4,22 +4,24 @@
 //! happened around its own beginning, so besides the policy is looked at every few seconds and after each new beginning. While the
 //! database is gone the gateway goes on with what it has; what it last had is on the disk, too ([`super::kept`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use gatehouse_domain::CompanyName;
+use gatehouse_domain::{Authentication, CompanyName};
 use gatehouse_gateway::{
     Gateway,
-    policy::{Policy, Problem, StoredPerson},
+    policy::{Policy, Problem, StoredPerson, StoredProxy},
 };
 use gatehouse_platform::{
-    CompanyId,
-    ports::{AccessStore as _, GatewayStore as _, StoreError},
+    CompanyId, KeyRing, Sealed,
+    keys::KeyError,
+    ports::{AccessStore as _, GatewayStore as _, ProxyRecord, StoreError},
+    proxies::password_binding,
 };
 use gatehouse_store::{OpenError, Store, StoreConfig};
 use tokio::{signal::unix::Signal, sync::mpsc, time::timeout};
 
 use super::{
-    judge::{Judge, person},
+    judge::{Judge, person, setting},
     kept::{Kept, Place},
     traffic::TrafficSink,
 };
@@ -38,10 +40,49 @@ const NO_POLICY: &str = "[[rule]]\nname = 'no policy yet'\naction = 'deny'\nreas
 
 /// Where the policy is read from.
 pub enum Database {
-    /// One that is open, and somebody else's to close.
-    Open(Store),
-    /// A server that is connected to when it is there.
-    Remote(StoreConfig),
+    /// One that is open, and somebody else's to close; and the key of what is sealed in it.
+    Open(Store, Keys),
+    /// A server that is connected to when it is there, and the file of its key: needed only for passwords of proxy settings that are
+    /// ways out.
+    Remote(StoreConfig, PathBuf),
+}
+
+/// What opens passwords of proxy settings.
+#[derive(Clone)]
+pub enum Keys {
+    /// A key that follows its rotation.
+    Open(KeyRing),
+    /// Read anew each time: whoever rotates it is another process.
+    File(PathBuf),
+}
+
+impl Keys {
+    /// The company's proxy settings as the gateway takes them. One whose password does not open is left out, and the log says so.
+    fn settings(&self, company: CompanyId, proxies: &[ProxyRecord]) -> Vec<StoredProxy> {
+        // No file is read for nothing.
+        let mut read: Option<Result<KeyRing, KeyError>> = None;
+        let mut open = |record: &ProxyRecord, sealed: &Sealed| {
+            let binding = password_binding(company, record.id, &record.values);
+            match self {
+                Self::Open(keys) => keys.open(sealed, &binding),
+                Self::File(path) => match read.get_or_insert_with(|| KeyRing::read(path)) {
+                    Ok(keys) => keys.open(sealed, &binding),
+                    Err(_) => Err(KeyError::DoesNotOpen),
+                },
+            }
+        };
+        let made = proxies.iter().filter_map(|record| match &record.password {
+            Some(sealed) if record.values.authentication == Authentication::Basic => match open(record, sealed) {
+                Ok(password) => Some(setting(record, Some(password))),
+                Err(error) => {
+                    tracing::warn!(%error, "the proxy setting '{}' can't be a way out here: its password needs the right SECRET_KEY_FILE", record.values.name);
+                    None
+                }
+            },
+            _ => Some(setting(record, None)),
+        });
+        made.collect()
+    }
 }
 
 /// Why nobody knows whose policy it is.
@@ -69,6 +110,7 @@ enum LookError {
 /// Follows the policy of one company.
 pub struct Follower {
     database: Database,
+    keys: Keys,
     /// As it was set.
     wanted: Option<CompanyName>,
     judge: Arc<Judge>,
@@ -94,12 +136,16 @@ impl Follower {
     /// A setting that is wrong.
     pub fn new(settings: &Settings, database: Database, traffic: Arc<TrafficSink>) -> Result<Self, String> {
         let wanted = wanted(settings)?;
+        let keys = match &database {
+            Database::Open(_, keys) => keys.clone(),
+            Database::Remote(_, path) => Keys::File(path.clone()),
+        };
         let place = Place::in_folder(&settings.data, wanted.as_ref());
         let kept = place.read().unwrap_or_else(|error| {
             tracing::error!(%error, "the policy that was kept in {} can't be read", place.path().display());
             None
         });
-        Ok(Self { database, wanted, judge: Arc::new(settings.judge()), traffic, place, kept, company: None, seen: None })
+        Ok(Self { database, keys, wanted, judge: Arc::new(settings.judge()), traffic, place, kept, company: None, seen: None })
     }
 
     /// What the gateway begins with: the database's policy, else the one on the disk, else one that refuses everything.
@@ -126,7 +172,7 @@ impl Follower {
             (None, None) => true,
         });
         if let Some(kept) = kept {
-            match self.compile(kept.text().to_string(), kept.people()).await {
+            match self.compile_kept(&kept).await {
                 Ok(policy) => {
                     tracing::info!("the policy that was kept in {} is in force", self.place.path().display());
                     return Ok(policy);
@@ -135,7 +181,12 @@ impl Follower {
             }
         }
         tracing::warn!("there is no policy yet: the gateway refuses everything");
-        self.compile(NO_POLICY.to_string(), Vec::new()).await
+        self.compile(NO_POLICY.to_string(), Vec::new(), Vec::new()).await
+    }
+
+    async fn compile_kept(&self, kept: &Kept) -> Result<Policy, String> {
+        let settings = kept.company().map(|company| self.keys.settings(company, &kept.proxies()));
+        self.compile(kept.text().to_string(), kept.people(), settings.unwrap_or_default()).await
     }
 
     /// Keeps the gateway at the policy of the database, for as long as it runs.
@@ -171,7 +222,7 @@ impl Follower {
                     // What it reads beside the database (lists that were fetched, files) may be new all the same.
                     if asked && let Some(kept) = self.kept.clone() {
                         asked = false;
-                        if let Ok(policy) = self.compile(kept.text().to_string(), kept.people()).await {
+                        if let Ok(policy) = self.compile_kept(&kept).await {
                             self.traffic.know(&policy);
                             gateway.swap(policy);
                         }
@@ -209,7 +260,7 @@ impl Follower {
     }
 
     async fn watch(&mut self) -> Option<mpsc::Receiver<()>> {
-        let (Database::Open(store), Some((company, _))) = (&self.database, &self.company) else { return None };
+        let (Database::Open(store, _), Some((company, _))) = (&self.database, &self.company) else { return None };
         match store.watch_gateway(*company).await {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -235,13 +286,13 @@ impl Follower {
             }
             // There was one, and the database has none: it is another database, or an older state of it.
             tracing::warn!("there is no policy any more: the gateway refuses everything");
-            return Ok(match self.compile(NO_POLICY.to_string(), Vec::new()).await {
+            return Ok(match self.compile(NO_POLICY.to_string(), Vec::new(), Vec::new()).await {
                 Ok(policy) => Found::Policy(Box::new(policy), None),
                 Err(_) => Found::Same,
             });
         };
         let people = record.people.iter().map(person).collect();
-        let made = self.compile(text.clone(), people).await;
+        let made = self.compile(text.clone(), people, self.keys.settings(company, &record.proxies)).await;
         self.seen = Some(record.revision);
         Ok(match made {
             Ok(policy) => {
@@ -277,22 +328,22 @@ impl Follower {
         }
     }
 
-    async fn compile(&self, text: String, people: Vec<StoredPerson>) -> Result<Policy, String> {
+    async fn compile(&self, text: String, people: Vec<StoredPerson>, settings: Vec<StoredProxy>) -> Result<Policy, String> {
         let judge = self.judge.clone();
         // Lists of a million names take a second.
-        let made = tokio::task::spawn_blocking(move || judge.compile(&text, &people)).await;
+        let made = tokio::task::spawn_blocking(move || judge.compile(&text, &people, &settings)).await;
         let said = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         made.map_err(|error| error.to_string())?.map_err(said)
     }
 
     async fn store(&mut self) -> Result<Store, OpenError> {
-        if let Database::Remote(config) = &self.database {
+        if let Database::Remote(config, _) = &self.database {
             let store = Store::open(config).await?;
-            self.database = Database::Open(store);
+            self.database = Database::Open(store, self.keys.clone());
         }
         match &self.database {
-            Database::Open(store) => Ok(store.clone()),
-            Database::Remote(config) => Err(OpenError::Address(config.database.clone())),
+            Database::Open(store, _) => Ok(store.clone()),
+            Database::Remote(config, _) => Err(OpenError::Address(config.database.clone())),
         }
     }
 

@@ -5,7 +5,7 @@
 //! not take in time, is dropped and counted. The log has all of them.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -43,7 +43,7 @@ pub struct TrafficSink {
     /// There when it is known whose traffic it is, and where it goes.
     queue: OnceLock<mpsc::Sender<Entry>>,
     /// Egresses that lead through other proxies.
-    upstreams: RwLock<HashSet<Arc<str>>>,
+    upstreams: RwLock<HashMap<Arc<str>, Arc<str>>>,
     good: Window,
     failed: Window,
     counts: Arc<Counts>,
@@ -78,9 +78,15 @@ impl TrafficSink {
 
     /// Which egresses are what, of the policy that comes into force.
     pub fn know(&self, policy: &Policy) {
-        let upstream = policy.settings().egresses.iter().filter(|egress| matches!(egress.way, Way::Upstream { .. }));
-        let names = upstream.map(|egress| egress.name.clone()).collect();
-        *self.upstreams.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let upstreams = policy.settings().egresses.iter().filter_map(|egress| match &egress.way {
+            // A proxy setting is known by its own name.
+            Way::Upstream(upstream) => {
+                let name = upstream.setting.as_ref().map_or_else(|| egress.name.clone(), |setting| setting.as_str().into());
+                Some((egress.name.clone(), name))
+            }
+            Way::Direct { .. } => None,
+        });
+        *self.upstreams.write().unwrap_or_else(PoisonError::into_inner) = upstreams.collect();
     }
 
     /// Returns when what was recorded is written, or takes too long.
@@ -115,12 +121,11 @@ impl TrafficSink {
             Some(person) => Consumer { kind: "gateway".into(), id: format!("person:{person}"), name: person.into() },
             None => Consumer { kind: "gateway".into(), id: format!("client:{}", record.client), name: record.client.to_string() },
         };
-        let route = record.egress.map(|egress| {
-            if self.upstreams.read().unwrap_or_else(PoisonError::into_inner).contains(egress) {
-                Route::Proxy { proxy: ProxyRef { id: format!("egress:{egress}"), name: egress.into() }, instead_of: None }
-            } else {
-                Route::Direct { reason: DirectReason::Gateway }
+        let route = record.egress.map(|egress| match self.upstreams.read().unwrap_or_else(PoisonError::into_inner).get(egress) {
+            Some(name) => {
+                Route::Proxy { proxy: ProxyRef { id: format!("egress:{egress}"), name: name.to_string() }, instead_of: None }
             }
+            None => Route::Direct { reason: DirectReason::Gateway },
         });
         let cause = cause(record);
         let ended = Timestamp::from(record.at + record.took);

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{EMAIL, PASSWORD, Server, Start, program};
+use crate::harness::{EMAIL, PASSWORD, Server, SpyProxy, Start, program};
 
 /// Answers every request with 200 and closes.
 fn origin() -> String {
@@ -709,4 +709,78 @@ fn traffic_of(server: &Server, filter: &str) -> Vec<serde_json::Value> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn a_proxy_setting_of_the_company_is_a_way_out_of_the_gateway() {
+    let mut server =
+        Start::new().env("GATEHOUSE_GATEWAY_LISTEN", "127.0.0.1:0").env("GATEHOUSE_GATEWAY_CACHE_MEMORY", "300 MB").start();
+    let (one, two) = (SpyProxy::start(), SpyProxy::start());
+    let setting = |spy: &SpyProxy, password: &str| json!({"name": "Head office", "host": "127.0.0.1", "port": spy.port, "authentication": "basic", "username": "jo", "password": password});
+    let made = server.post("/api/v1/proxies", &setting(&one, "open sesame")).expect(201);
+    let path = format!("/api/v1/proxies/{}", made["id"].as_str().expect("an id"));
+    let through = |name: &str| {
+        format!(
+            "[[egress]]\nname = 'out'\nkind = 'setting'\nsetting = '{name}'\n[[rule]]\nname = 'all'\naction = 'allow'\negress = 'out'\n"
+        )
+    };
+    let refused = server.put("/api/v1/gateway/policy", &json!({"text": through("Main office")}));
+    let told = refused.body["fields"]["text"].as_str().unwrap_or_default();
+    assert!(refused.status == 422 && told.contains("Line 4") && told.contains("it has Head office"), "{}", refused.text);
+    let large = format!("[cache]\nenabled = true\nmemory = '301 MB'\n{}", through("Head office"));
+    let refused = server.put("/api/v1/gateway/policy", &json!({"text": large}));
+    assert!(refused.status == 422 && refused.text.contains("300 MB"), "the operator's bound: {}", refused.text);
+
+    // However it is written, as names are everywhere.
+    put(&server, &through("  HEAD  office "));
+    let proxy = built_in(&server);
+    let url = "http://www.example.com/a";
+    let credentials = |password: &str| {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        format!("Basic {}", STANDARD.encode(format!("jo:{password}")))
+    };
+    let arrives = |proxy: &str, spy: &SpyProxy, password: &str| {
+        let (before, begun) = (spy.heads().len(), Instant::now());
+        while spy.heads().len() == before {
+            let answer = answer(proxy, url);
+            assert!(begun.elapsed() < Duration::from_millis(1500), "nothing arrived: {answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let head = spy.heads().pop().expect("one");
+        assert!(head.starts_with("GET http://www.example.com/a ") && head.contains(&credentials(password)), "{head}");
+    };
+    arrives(&proxy, &one, "open sesame");
+    // People know it by the setting's name.
+    let begun = Instant::now();
+    while traffic_of(&server, "q=www.example.com").iter().all(|record| record["route"]["proxy"]["name"] != "Head office") {
+        assert!(begun.elapsed() < Duration::from_secs(5), "no record names it");
+    }
+
+    // Whoever owns the setting sees who uses it, and can't take it away from under the gateway.
+    let shown = server.get(&path).expect(200);
+    assert_eq!(shown["used_by"][0]["kind"], "gateway", "{shown}");
+    let refused = server.delete(&path);
+    assert_eq!((refused.status, refused.code()), (409, "in_use"), "{}", refused.text);
+    let mut renamed = setting(&one, "open sesame");
+    renamed["name"] = json!("Branch office");
+    let refused = server.put(&path, &renamed);
+    assert!(refused.status == 422 && refused.body["fields"]["name"].as_str().is_some(), "{}", refused.text);
+
+    // A change of the setting is a change of the way out, within a second.
+    server.put(&path, &setting(&two, "sesame, open")).expect(200);
+    arrives(&proxy, &two, "sesame, open");
+    // Also after the key was changed, and of a program that starts anew.
+    server.admin(&["rotate-key"]);
+    arrives(&proxy, &two, "sesame, open");
+    server.kill_and_restart();
+    arrives(&built_in(&server), &two, "sesame, open");
+    let stored = server.stored_bytes();
+    for secret in ["sesame, open".to_string(), credentials("sesame, open")] {
+        assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()), "in the open on the disk: {secret}");
+    }
+    assert!(!server.get("/api/v1/gateway/policy").text.contains("sesame"));
+
+    put(&server, "[[rule]]\nname = 'none'\naction = 'deny'\n");
+    assert_eq!(server.get(&path).expect(200)["used_by"], json!([]));
+    assert_eq!(server.delete(&path).status, 204);
 }

@@ -14,6 +14,7 @@ pub fn Users(
         .map(|user| {
             let how = match user.via {
                 Via::Setting if user.kind == "proxy" => " (falls back to it)",
+                Via::Setting if user.kind == "gateway" => " (the gateway's policy)",
                 Via::Setting => "",
                 Via::Default => " (uses the default proxy)",
             };

@@ -360,7 +360,14 @@ impl Compiler<'_> {
                         }
                     };
                     let is_vetted = self.operator.is_some_and(|operator| operator.public_only);
-                    Way::Upstream(Upstream { url: url.value.clone(), credentials, ca_pem: None, timeout: None, is_vetted })
+                    Way::Upstream(Upstream {
+                        url: url.value.clone(),
+                        credentials,
+                        ca_pem: None,
+                        timeout: None,
+                        setting: None,
+                        is_vetted,
+                    })
                 }
                 EgressKind::Setting => {
                     let Some(upstream) = self.setting(&entry) else {

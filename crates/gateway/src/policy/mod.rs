@@ -16,7 +16,7 @@ pub mod value;
 
 use std::{net::IpAddr, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use gatehouse_domain::{CaPem, Secret};
+use gatehouse_domain::{CaPem, ProxyName, Secret};
 use ipnet::IpNet;
 
 pub use decide::{Action, Decision, Egress, Question, WayOut, Why};
@@ -175,6 +175,8 @@ pub struct Upstream {
     pub ca_pem: Option<CaPem>,
     /// How long a connection through it may take; `timeouts.connect` holds as well.
     pub timeout: Option<Duration>,
+    /// The proxy setting that says all this, where one does.
+    pub setting: Option<ProxyName>,
     /// Its own address is vetted as that of a target is, before it is dialled: whoever named it must not reach the network that
     /// the gateway stands in.
     pub is_vetted: bool,

@@ -190,6 +190,7 @@ impl Operator<'_> {
             credentials: setting.username.as_ref().map(|username| (username.as_str().to_string(), password())),
             ca_pem: setting.ca_pem.clone(),
             timeout: setting.timeout.map(|timeout| Duration::from_secs(timeout.seconds().into())),
+            setting: Some(setting.name.clone()),
             is_vetted: self.public_only,
         })
     }

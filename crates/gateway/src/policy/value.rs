@@ -72,13 +72,26 @@ impl std::fmt::Display for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const ROUND: [(u64, &str); 6] =
             [(1_000_000_000, "GB"), (1 << 30, "GiB"), (1_000_000, "MB"), (1 << 20, "MiB"), (1000, "kB"), (1 << 10, "KiB")];
-        if let Some((unit, name)) = ROUND.iter().find(|(unit, _)| self.0 > 0 && self.0 % unit == 0) {
+        if let Some((unit, name)) = ROUND.iter().find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit)) {
             return write!(f, "{} {name}", self.0 / unit);
         }
         match ROUND.iter().filter(|(_, name)| !name.contains('i')).find(|(unit, _)| self.0 >= *unit) {
             Some((unit, name)) => write!(f, "{}.{} {name}", self.0 / unit, self.0 % unit * 10 / unit),
             None => write!(f, "{} B", self.0),
         }
+    }
+}
+
+impl std::str::FromStr for Bytes {
+    type Err = ();
+
+    /// As in a policy: `256 MB`, `64 KiB`; without a unit, bytes.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if let Ok(bytes) = text.trim().parse() {
+            return Ok(Self(bytes));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float becomes the nearest number")]
+        with_unit(text.trim(), BYTE_UNITS).map(|bytes| Self(bytes as u64)).ok_or(())
     }
 }
 

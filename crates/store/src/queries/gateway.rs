@@ -1,20 +1,20 @@
 //! What gateways go by, and who is told when it changes.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::StreamExt as _;
 use gatehouse_domain::{GatewayUserName, Timestamp};
 use gatehouse_platform::{
-    CompanyId, GatewayPersonId,
-    ports::{GatewayPersonRecord, GatewayRecord, StoreError, StoreResult},
+    CompanyId, GatewayPersonId, ProxyId,
+    ports::{GatewayPersonRecord, GatewayPolicyWrite, GatewayRecord, StoreError, StoreResult},
 };
-use surrealdb::types::RecordId;
+use surrealdb::types::{Object, RecordId, Value};
 use tokio::sync::mpsc;
 
-use super::{company_record, record};
+use super::{company_record, proxy_record, proxy_setting, proxy_use::use_record, record};
 use crate::{
     Store,
-    connection::vars,
+    connection::{Scope, vars},
     row::{Row, decode, outcome},
     runtime::runtime,
 };
@@ -23,6 +23,7 @@ const ALL: &str = "{
     RETURN {
         of: (SELECT * FROM ONLY $id),
         people: (SELECT * FROM gateway_person WHERE company = $company ORDER BY name_key),
+        proxies: (SELECT * FROM proxy_setting WHERE company = $company ORDER BY name_key),
     };
 }";
 
@@ -30,6 +31,11 @@ const PUT: &str = "{
     IF !record::exists($company) { RETURN { outcome: 'not_found' } };
     LET $before = (SELECT VALUE revision FROM ONLY $id FOR UPDATE) ?? 0;
     IF $before != $revision { RETURN { outcome: 'changed', version: $before } };
+    LET $ours = (SELECT VALUE id FROM proxy_setting WHERE company = $company AND id IN $proxies);
+    IF array::len($ours) != array::len($proxies) { RETURN { outcome: 'gone' } };
+    DELETE proxy_use WHERE company = $company AND kind = 'gateway' RETURN NONE;
+    INSERT INTO proxy_use $uses RETURN NONE;
+    UPDATE $proxies SET uses += 1 RETURN NONE;
     UPSERT $id SET company = $company, text = $text, version = (version ?? 0) + 1, revision = $before + 1,
         changed_at = $now, changed_by = $by RETURN NONE;
     RETURN { outcome: 'done' };
@@ -68,7 +74,8 @@ impl Store {
         let vars = vars! { id: gateway_record(company), company: company_record(company) };
         let mut all = Row::new(self.connection.read(ALL, vars).await?)?;
         let people = all.rows("people")?.into_iter().map(read_person).collect::<StoreResult<_>>()?;
-        let Some(mut row) = all.row("of")? else { return Ok(GatewayRecord { people, ..GatewayRecord::default() }) };
+        let proxies = all.rows("proxies")?.into_iter().map(proxy_setting::alone).collect::<StoreResult<_>>()?;
+        let Some(mut row) = all.row("of")? else { return Ok(GatewayRecord { people, proxies, ..GatewayRecord::default() }) };
         Ok(GatewayRecord {
             text: row.take("text")?,
             version: row.take("version")?,
@@ -76,21 +83,36 @@ impl Store {
             changed_at: row.take("changed_at")?,
             changed_by: row.take("changed_by")?,
             people,
+            proxies,
         })
     }
 
     pub(crate) async fn put_gateway_policy(
-        &self, company: CompanyId, revision: u64, text: &str, by: &str, now: Timestamp,
+        &self, company: CompanyId, revision: u64, policy: &GatewayPolicyWrite<'_>, now: Timestamp,
     ) -> StoreResult<GatewayRecord> {
+        let uses = policy.uses.iter().map(|used| {
+            let mut of = Object::new();
+            of.insert("id", use_record(company, "gateway", &used.egress));
+            of.insert("company", company_record(company));
+            of.insert("proxy", proxy_record(used.proxy));
+            of.insert("kind", "gateway");
+            of.insert("consumer", used.egress.as_str());
+            of.insert("name", format!("Egress {}", used.egress));
+            Value::Object(of)
+        });
+        let proxies: BTreeSet<_> = policy.uses.iter().map(|used| used.proxy.0).collect();
         let vars = vars! {
             id: gateway_record(company),
             company: company_record(company),
             revision: number(revision),
-            text: text,
-            by: by,
+            text: policy.text,
+            by: policy.by,
+            uses: uses.collect::<Vec<_>>(),
+            proxies: proxies.into_iter().map(|id| proxy_record(ProxyId(id))).collect::<Vec<_>>(),
             now: now,
         };
-        outcome(self.connection.write(PUT, vars).await?)?;
+        // Who uses which proxy setting is told with the settings.
+        outcome(self.connection.write_in(Scope::Proxies, PUT, vars).await?)?;
         self.gateway(company).await
     }
 

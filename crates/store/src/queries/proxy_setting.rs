@@ -14,7 +14,9 @@ use surrealdb::types::{Object, RecordId, Value, Variables};
 use uuid::Uuid;
 
 use super::{
-    company_record, default_record, proxy_record,
+    company_record, default_record,
+    gateway::gateway_record,
+    proxy_record,
     proxy_use::{self, use_record},
 };
 use crate::{
@@ -93,6 +95,8 @@ const REPLACE: &str = concat!("{
     };
     UPDATE $id MERGE $content RETURN NONE;
     UPDATE $id SET version += 1 RETURN NONE;
+    -- The gateways whose policy leads through it look again.
+    IF array::len($uses[WHERE kind = 'gateway' AND proxy = $id]) > 0 { UPDATE $gateway SET revision += 1 RETURN NONE };
     LET $row = (SELECT * FROM ONLY $id);
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
 }");
@@ -139,8 +143,11 @@ const USES_OF_DEFAULT: &str = "SELECT * FROM proxy_use WHERE company = $company 
 
 const RECORD_TEST: &str = "UPDATE $id SET last_test = $result, health = $health WHERE company = $company RETURN NONE";
 
-const RESEAL: &str =
-    "UPDATE $id SET password = $new, password_key = $key WHERE company = $company AND password = $old RETURN NONE";
+const RESEAL: &str = "{
+    UPDATE $id SET password = $new, password_key = $key WHERE company = $company AND password = $old RETURN NONE;
+    LET $uses = (SELECT VALUE id FROM proxy_use WHERE company = $company AND proxy = $id AND kind = 'gateway' LIMIT 1);
+    IF array::len($uses) > 0 { UPDATE $gateway SET revision += 1 RETURN NONE };
+}";
 
 /// Two ranges of the index: "not equal" would be every setting there is. (NONE, no password, sorts before all texts.)
 const OTHER_KEYS: &str = "RETURN array::concat(
@@ -210,6 +217,7 @@ impl Store {
             fallback: fallback(&write.values),
             use: use_record(company, "proxy", &id.to_string()),
             consumer: id.to_string(),
+            gateway: gateway_record(company),
         };
         one(self.connection.write_in(Scope::Proxies, REPLACE, vars).await?)
     }
@@ -282,6 +290,7 @@ impl Store {
             old: old.0.clone(),
             new: new.0.clone(),
             key: new.key_id().to_string(),
+            gateway: gateway_record(company),
         };
         self.connection.write_in(Scope::Proxies, RESEAL, vars).await.map(drop)
     }
@@ -429,6 +438,11 @@ fn one(answer: Value) -> StoreResult<ProxyRecord> {
     let mut answer = outcome(answer)?;
     let row = answer.rows("rows")?.pop().ok_or(StoreError::NotFound)?;
     Records::new(&mut answer)?.read(row)
+}
+
+/// Reads one without asking whether it is the default, and who uses it.
+pub(crate) fn alone(row: Row) -> StoreResult<ProxyRecord> {
+    Records { default: None, uses: Vec::new() }.read(row)
 }
 
 /// What the rows of one answer share.
