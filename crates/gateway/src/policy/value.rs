@@ -72,7 +72,7 @@ impl std::fmt::Display for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const ROUND: [(u64, &str); 6] =
             [(1_000_000_000, "GB"), (1 << 30, "GiB"), (1_000_000, "MB"), (1 << 20, "MiB"), (1000, "kB"), (1 << 10, "KiB")];
-        if let Some((unit, name)) = ROUND.iter().find(|(unit, _)| self.0 > 0 && self.0 % unit == 0) {
+        if let Some((unit, name)) = ROUND.iter().find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit)) {
             return write!(f, "{} {name}", self.0 / unit);
         }
         match ROUND.iter().filter(|(_, name)| !name.contains('i')).find(|(unit, _)| self.0 >= *unit) {
