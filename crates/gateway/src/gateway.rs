@@ -46,7 +46,7 @@ const TRY: Duration = Duration::from_millis(500);
 const SWEEP_TURNS: u32 = 10;
 /// How long what was cut has to write its record.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How long the last write of used volumes may take.
+/// How long the last write of used volumes may take, and that of the last records.
 const LAST_WRITE: Duration = Duration::from_secs(3);
 /// How long nothing is taken after the system had no more descriptors.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -392,6 +392,11 @@ impl Gateway {
         }
         let _ = tokio::time::timeout(LAST_WRITE, keep_usage(&self.shared)).await;
         self.shared.cache.leave_folder();
+        // The program ends next: the thread that writes them ends with it.
+        let begun = Instant::now();
+        while !self.shared.log.is_settled() && begun.elapsed() < LAST_WRITE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         cut
     }
 }
