@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -46,7 +46,7 @@ const TRY: Duration = Duration::from_millis(500);
 const SWEEP_TURNS: u32 = 10;
 /// How long what was cut has to write its record.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How long the last write of used volumes may take.
+/// How long the last write of used volumes may take, and that of the last records.
 const LAST_WRITE: Duration = Duration::from_secs(3);
 /// How long nothing is taken after the system had no more descriptors.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -59,6 +59,8 @@ pub(crate) struct Snapshot {
     pub(crate) lanes: Vec<Arc<Lane>>,
     /// The way of rules that name none.
     pub(crate) direct: Arc<Lane>,
+    /// Another number for other limits, and a higher one.
+    pub(crate) limits_edition: u64,
     pub(crate) resolver: Resolver,
 }
 
@@ -69,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) doorkeeper: Doorkeeper,
     pub(crate) egress: Egresses,
     pub(crate) pool: Pool,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) log: Log,
     pub(crate) sink: Option<Arc<dyn Sink>>,
@@ -183,7 +185,10 @@ fn make(policy: Policy, own: Vec<SocketAddr>, resolver: Resolver, before: Option
         max_waiting: 0,
         check_every: Duration::ZERO,
     });
-    Snapshot { guard: policy.guard(own), passing, lanes, direct, resolver, policy }
+    static EDITIONS: AtomicU64 = AtomicU64::new(1);
+    let same_limits = before.filter(|before| before.policy.settings().limits == settings.limits);
+    let limits_edition = same_limits.map_or_else(|| EDITIONS.fetch_add(1, Ordering::Relaxed), |before| before.limits_edition);
+    Snapshot { guard: policy.guard(own), passing, lanes, direct, limits_edition, resolver, policy }
 }
 
 /// Where answers are kept beside memory.
@@ -264,7 +269,7 @@ impl Gateway {
             listeners.push(bind(address).map_err(|error| StartError::Listen(address, error))?);
         }
         let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let limits = Limits::default();
+        let limits = Arc::new(Limits::default());
         let usage = settings.usage.path.as_ref().map(PathBuf::from);
         if let Some(path) = &usage {
             match std::fs::read_to_string(path) {
@@ -278,6 +283,7 @@ impl Gateway {
         let cache = Cache::new(settings.cache.memory.0, settings.cache.max_object.0, folder_of(settings))
             .map_err(|error| StartError::Cache(settings.cache.folder.clone().unwrap_or_default(), error))?;
         let snapshot = make(policy, addresses.clone(), resolver.clone(), None);
+        limits.put_in_force(snapshot.limits_edition, &snapshot.policy.settings().limits);
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             resolver,
@@ -312,7 +318,8 @@ impl Gateway {
         &self.addresses
     }
 
-    /// Puts another policy in force: for every request that begins from now on. Those on their way keep the one they began with.
+    /// Puts another policy in force: for every request that begins from now on. Those on their way keep the one they began with, and go on
+    /// by what the new one says of their limit, where it has one of that name.
     /// Where it listens and logs does not change.
     pub fn swap(&self, policy: Policy) {
         let next = self.shared.make(policy);
@@ -326,7 +333,9 @@ impl Gateway {
         {
             tracing::error!(%error, folder = %folder.path.display(), "the cache's folder can't be used: answers are kept in memory only");
         }
-        self.shared.snapshot.store(Arc::new(next));
+        let next = Arc::new(next);
+        self.shared.snapshot.store(next.clone());
+        self.shared.limits.put_in_force(next.limits_edition, &next.policy.settings().limits);
         if now != before || !is_enabled {
             self.shared.cache.clear(Some(&now));
         }
@@ -383,6 +392,11 @@ impl Gateway {
         }
         let _ = tokio::time::timeout(LAST_WRITE, keep_usage(&self.shared)).await;
         self.shared.cache.leave_folder();
+        // The program ends next: the thread that writes them ends with it.
+        let begun = Instant::now();
+        while !self.shared.log.is_settled() && begun.elapsed() < LAST_WRITE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         cut
     }
 }

@@ -10,7 +10,10 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -29,7 +32,7 @@ const PIECE: (f64, usize) = (0.02, 1024);
 /// How many bytes are moved at a time under a limit of volumes: by no more than this it can be overdrawn.
 const VOLUME_PIECE: usize = 128 * 1024;
 /// The longest pause between two pieces: a limit that changes meanwhile counts soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(900);
 /// How long an account without a volume is remembered after its last use.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -165,6 +168,9 @@ pub(crate) struct Limits {
     meters: Mutex<HashMap<Key, Arc<Meter>>>,
     /// Of an earlier run, for those who did not ask yet.
     before: Mutex<HashMap<String, Used>>,
+    /// The limits in force, and their number: a higher one for others.
+    in_force: Mutex<Arc<[Limit]>>,
+    edition: AtomicU64,
 }
 
 /// A limit and an account on one line: what would end it is written as in URLs.
@@ -188,26 +194,38 @@ impl Limits {
     pub(crate) fn admit(
         &self, settings: &Settings, first: usize, client: IpAddr, who: &Who, now: SystemTime,
     ) -> Result<Throttle, OverLimit> {
+        let meters = self.meters_of(&settings.limits, first, client, who);
+        meters.iter().try_for_each(|meter| meter.check(now))?;
+        meters.iter().for_each(|meter| meter.take_request(now));
+        let piece = piece_of(&meters);
+        let mut throttle = Throttle { meters, piece, until: None, sleep: None, over: false, follows: None };
+        // What those before took too much is waited for first.
+        throttle.count(0, now);
+        Ok(throttle)
+    }
+
+    /// Those of a limit and of the ones around it.
+    fn meters_of(&self, limits: &[Limit], first: usize, client: IpAddr, who: &Who) -> Vec<Arc<Meter>> {
         let mut meters = Vec::new();
         let mut next = Some(first);
         // The policy was checked for circles.
-        while let Some(limit) = next.and_then(|at| settings.limits.get(at)) {
+        while let Some(limit) = next.and_then(|at| limits.get(at)) {
             for account in limit.accounts(client, who) {
                 meters.push(self.meter(limit, account));
             }
             next = limit.within;
         }
-        meters.iter().try_for_each(|meter| meter.check(now))?;
-        meters.iter().for_each(|meter| meter.take_request(now));
-        let slowest = meters.iter().filter_map(|meter| meter.limit.bytes_per_second).map(|rate| rate.0).min();
-        let counts_volume =
-            meters.iter().any(|meter| meter.limit.volume_per_day.is_some() || meter.limit.volume_per_month.is_some());
-        let most = if counts_volume { VOLUME_PIECE } else { usize::MAX };
-        let piece = slowest.map_or(most, |rate| ((rate as f64 * PIECE.0) as usize).max(PIECE.1).min(most));
-        let mut throttle = Throttle { meters, piece, until: None, sleep: None, over: false };
-        // What those before took too much is waited for first.
-        throttle.count(0, now);
-        Ok(throttle)
+        meters
+    }
+
+    /// These are in force from now on; what is on its way goes by them soon.
+    pub(crate) fn put_in_force(&self, edition: u64, limits: &[Limit]) {
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two policies that come at once the older one must not stay.
+        if edition > self.edition.load(Ordering::Relaxed) {
+            *in_force = limits.into();
+            self.edition.store(edition, Ordering::Relaxed);
+        }
     }
 
     fn meter(&self, limit: &Limit, account: Account) -> Arc<Meter> {
@@ -284,6 +302,25 @@ impl Limits {
     }
 }
 
+/// How many bytes are moved at a time.
+fn piece_of(meters: &[Arc<Meter>]) -> usize {
+    let slowest = meters.iter().filter_map(|meter| meter.limit.bytes_per_second).map(|rate| rate.0).min();
+    let counts_volume = meters.iter().any(|meter| meter.limit.volume_per_day.is_some() || meter.limit.volume_per_month.is_some());
+    let most = if counts_volume { VOLUME_PIECE } else { usize::MAX };
+    slowest.map_or(most, |rate| ((rate as f64 * PIECE.0) as usize).max(PIECE.1).min(most))
+}
+
+/// What it takes to find the accounts of a request again when the limits have changed.
+#[derive(Debug)]
+struct Follows {
+    limits: Arc<Limits>,
+    edition: u64,
+    /// The name of the limit that its rule has.
+    limit: Arc<str>,
+    client: IpAddr,
+    who: Who,
+}
+
 /// What holds up one request or tunnel.
 #[derive(Debug)]
 pub(crate) struct Throttle {
@@ -294,19 +331,48 @@ pub(crate) struct Throttle {
     until: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
     over: bool,
+    follows: Option<Box<Follows>>,
 }
 
 impl Throttle {
+    /// Goes by what a later policy says of the limit of this name, too: what takes hours must not keep what it began with. `edition`: of
+    /// the limits that it was made of.
+    pub(crate) fn following(mut self, limits: &Arc<Limits>, edition: u64, limit: &Arc<str>, client: IpAddr, who: Who) -> Self {
+        self.follows = Some(Box::new(Follows { limits: limits.clone(), edition, limit: limit.clone(), client, who }));
+        self
+    }
+
+    /// One look at a number, most times.
+    fn catch_up(&mut self) {
+        let Some(follows) = &mut self.follows else { return };
+        if follows.limits.edition.load(Ordering::Relaxed) <= follows.edition {
+            return;
+        }
+        let in_force = {
+            let in_force = follows.limits.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+            follows.edition = follows.limits.edition.load(Ordering::Relaxed);
+            in_force.clone()
+        };
+        // Without one of this name it keeps what it has: which rule would apply now is not asked again.
+        let Some(first) = in_force.iter().position(|limit| limit.name == follows.limit) else { return };
+        self.meters = follows.limits.meters_of(&in_force, first, follows.client, &follows.who);
+        self.piece = piece_of(&self.meters);
+        (self.until, self.sleep, self.over) = (None, None, false);
+        self.count(0, SystemTime::now());
+    }
+
     /// Waits until the next bytes may be moved. `true`: a volume is used up, and nothing more may.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.over {
-            return Poll::Ready(true);
-        }
-        while let Some(until) = self.until {
+        loop {
+            self.catch_up();
+            if self.over {
+                return Poll::Ready(true);
+            }
+            let Some(until) = self.until else { return Poll::Ready(false) };
             let now = Instant::now();
             if now >= until {
                 (self.until, self.sleep) = (None, None);
-                break;
+                return Poll::Ready(false);
             }
             // In steps, so that nobody sleeps through a day that begins anew.
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until.min(now + LONGEST_PAUSE))));
@@ -315,7 +381,6 @@ impl Throttle {
             }
             self.sleep = None;
         }
-        Poll::Ready(false)
     }
 
     /// Whether it waits.

@@ -117,6 +117,8 @@ impl CacheResult {
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
+    /// The thread is at some that it has taken.
+    is_writing: bool,
     done: bool,
 }
 
@@ -199,6 +201,14 @@ impl Log {
         }
     }
 
+    /// Whether all records so far are written, or dropped.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.inner.as_ref().is_none_or(|inner| {
+            let waiting = inner.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.bytes.is_empty() && !waiting.is_writing
+        })
+    }
+
     /// Records so far, and those of them that did not fit.
     #[must_use]
     pub fn counts(&self) -> (u64, u64) {
@@ -251,6 +261,7 @@ fn write_out(shared: &Shared, mut sink: Box<dyn Write + Send>) {
             let quiet = |waiting: &mut Waiting| !waiting.done && waiting.bytes.len() < ENOUGH;
             let (mut waiting, _) = shared.wake.wait_timeout_while(waiting, SOON, quiet).unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut waiting.bytes, &mut bytes);
+            waiting.is_writing = true;
             waiting.done
         };
         // Behind half a line, which a full disk has left, comes a new one.
@@ -263,6 +274,7 @@ fn write_out(shared: &Shared, mut sink: Box<dyn Write + Send>) {
             shared.dropped.fetch_add(lines as u64, Ordering::Relaxed);
         }
         bytes.clear();
+        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_writing = false;
         if done {
             return;
         }

@@ -346,9 +346,11 @@ impl Session {
         }
         let throttle = match decision.limit {
             None => None,
-            Some((at, _)) => {
-                let admitted = self.shared.limits.admit(policy.settings(), at, self.client, &who, question.at);
-                Some(admitted.map_err(|over| over_limit(&over))?)
+            Some((at, limit)) => {
+                let limits = &self.shared.limits;
+                let admitted = limits.admit(policy.settings(), at, self.client, &who, question.at);
+                let throttle = admitted.map_err(|over| over_limit(&over))?;
+                Some(throttle.following(limits, snapshot.limits_edition, &limit.name, self.client, who))
             }
         };
         Ok(Decided { decision, addresses, throttle })
@@ -667,7 +669,7 @@ impl Session {
                             is_over = true;
                             return Poll::Ready(Err(Broken::Truncated));
                         }
-                        Poll::Ready(false) => {}
+                        Poll::Ready(false) => relay.turn = throttle.piece,
                     }
                 }
                 let moved = self.wire.written + connected.wire.written;
@@ -902,6 +904,7 @@ impl Exchange<'_> {
         };
         if may_send && !self.sent && self.upload.is_none() {
             let moved = self.target.written;
+            self.relay.turn = self.throttle.as_ref().map_or(usize::MAX, |throttle| throttle.piece);
             let outcome = self.relay.poll(cx, self.client, self.target);
             if let Some(throttle) = self.throttle {
                 throttle.charge(self.target.written - moved);

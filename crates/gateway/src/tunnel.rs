@@ -174,6 +174,10 @@ pub async fn run(
         } else if throttle.as_ref().is_some_and(Throttle::is_waiting) {
             return Poll::Pending;
         }
+        if let Some(throttle) = &throttle {
+            // Another limit may hold than when it began.
+            (there.turn, back.turn) = (throttle.piece.min(TURN), throttle.piece.min(TURN));
+        }
         let before = there.bytes + back.bytes;
         // Each end is passed on by itself: a side that has said all may still listen.
         let (a, b) =

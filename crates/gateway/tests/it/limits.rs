@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::bed::{Client, Origin, ask, gateway};
 
@@ -127,4 +127,53 @@ async fn a_file_for_volumes_that_can_not_be_written_is_said_at_the_start() {
     let policy = gatehouse_gateway::policy::Policy::parse(&text, folder.path()).unwrap();
     let said = gatehouse_gateway::Gateway::start(policy, None).await.unwrap_err().to_string();
     assert!(said.starts_with("The file for used volumes, ") && said.contains("can't be used"), "{said}");
+}
+
+/// Reads for so long. Answers how many bytes came.
+async fn read_for(client: &mut Client, time: Duration) -> usize {
+    let (begun, mut count, mut bytes) = (Instant::now(), 0, vec![0; 64 * 1024]);
+    while let Some(left) = time.checked_sub(begun.elapsed()) {
+        match tokio::time::timeout(left, client.stream.read(&mut bytes)).await {
+            Ok(read) => count += read.unwrap(),
+            Err(_) => break,
+        }
+    }
+    count
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_goes_by_the_limit_that_is_in_force() {
+    let origin = Origin::start().await;
+    let policy = |rate: &str| {
+        let text = format!("[listen]\naddresses = ['127.0.0.1:0']\n{}", limited(&format!("bytes_per_second = '{rate}'")));
+        gatehouse_gateway::policy::Policy::parse(&text, std::path::Path::new(".")).unwrap()
+    };
+    let gateway = gateway(&limited("bytes_per_second = '20 kB'")).await;
+    let mut plain = Client::to(&gateway).await;
+    plain.write(origin.get("/large/2000000000")).await;
+    let mut tunnel = Client::to(&gateway).await;
+    tunnel.write(format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", origin.address)).await;
+    assert_eq!(tunnel.answer_to("CONNECT").await.expect("an answer").status, 200);
+    tunnel.write("GET /large/2000000000 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let both = async |plain: &mut Client, tunnel: &mut Client, time: u64| {
+        tokio::join!(read_for(plain, Duration::from_millis(time)), read_for(tunnel, Duration::from_millis(time)))
+    };
+    let (a, b) = both(&mut plain, &mut tunnel, 2000).await;
+    assert!(a + b < 100_000, "{a} and {b} bytes in two seconds, of 20 kB each");
+    // The pauses of before are not sat out: at 20 kB a piece that was too large would last for seconds.
+    gateway.swap(policy("2 MB"));
+    both(&mut plain, &mut tunnel, 1000).await;
+    let (a, b) = both(&mut plain, &mut tunnel, 2000).await;
+    assert!(a > 500_000 && b > 500_000 && a + b < 5_500_000, "{a} and {b} bytes in two seconds, of 2 MB each");
+    gateway.swap(policy("20 kB"));
+    // What is in the buffers of the sockets comes first.
+    both(&mut plain, &mut tunnel, 1500).await;
+    let (a, b) = both(&mut plain, &mut tunnel, 2000).await;
+    assert!(a + b < 100_000, "{a} and {b} bytes in two seconds, of 20 kB each");
+    // A policy that has no limit of that name takes none from what is on its way.
+    let renamed = limited("bytes_per_second = '2 MB'").replace("'a client'", "'another'");
+    let text = format!("[listen]\naddresses = ['127.0.0.1:0']\n{renamed}");
+    gateway.swap(gatehouse_gateway::policy::Policy::parse(&text, std::path::Path::new(".")).unwrap());
+    let (a, b) = both(&mut plain, &mut tunnel, 2000).await;
+    assert!(a + b < 100_000, "{a} and {b} bytes in two seconds, of 20 kB each");
 }
