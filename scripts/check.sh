@@ -31,7 +31,7 @@ step "Licences and advisories of dependencies"
 
 step "Shell scripts"
 if command -v shellcheck >/dev/null; then
-  shellcheck --external-sources scripts/*.sh .ci/run deploy/systemd/nightly-backup deploy/container/healthcheck
+  shellcheck --external-sources scripts/*.sh .ci/run deploy/systemd/nightly-backup deploy/container/root/usr/local/bin/gatehouse-healthy
 else
   note "shell scripts: NOT CHECKED: shellcheck is not installed"
 fi
