@@ -1,5 +1,5 @@
 # Thin names over scripts/ and `cargo xtask`.
-.PHONY: help run build test test-unit test-e2e test-server check fmt bench bench-analyses setup
+.PHONY: help run build bundle test-bundle test test-unit test-e2e test-server check fmt bench bench-analyses setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -9,6 +9,9 @@ run: ## build what is not built and serve on http://127.0.0.1:3000 (settings: GA
 
 build: ## build the browser side and the server
 	@scripts/build.sh
+
+bundle: ## one archive for machines without a network or a toolchain (builds optimised: over an hour the first time)
+	@scripts/bundle.sh
 
 test: ## all tests: Rust, bundle sizes, browser
 	@scripts/test.sh all
@@ -21,6 +24,9 @@ test-e2e: ## browser tests alone (FILTER=word for some of them)
 
 test-server: ## build a SurrealDB server, so that the store is tested against one too (25 minutes, once)
 	@scripts/test-server.sh
+
+test-bundle: ## unpack the archive where there is no network and no toolchain, and use it there (as root; after make bundle)
+	@scripts/test-bundle.sh
 
 check: ## formatting, clippy, arrows between crates, licences and advisories, shell scripts
 	@scripts/check.sh

@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
-step_total=8
+step_total=9
 set_up
 
 step "Formatting"
@@ -23,12 +23,15 @@ step "Arrows between crates"
 cargo xtask arrows
 cargo xtask rebuilds
 
+step "The example of gatehouse.toml"
+cargo xtask settings
+
 step "Licences and advisories of dependencies"
 "$root/scripts/deny.sh"
 
 step "Shell scripts"
 if command -v shellcheck >/dev/null; then
-  shellcheck --external-sources scripts/*.sh .ci/run
+  shellcheck --external-sources scripts/*.sh .ci/run deploy/systemd/nightly-backup deploy/container/root/usr/local/bin/gatehouse-healthy
 else
   note "shell scripts: NOT CHECKED: shellcheck is not installed"
 fi

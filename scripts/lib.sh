@@ -51,7 +51,7 @@ set_up() {
 # Two steps. The browser's and the server's crates go to different folders below the target folder, each with a lock of
 # its own, so cargo can build both at the same time: long single-threaded stretches of one (surrealdb-core, link-time
 # optimisation) are filled by the other.
-build() {
+build() { # flags for the server's build, like --release
   step "Build steps of our own (cargo xtask)"
   cargo build -p xtask
 
@@ -59,7 +59,7 @@ build() {
   set -m # each in a process group, so that a failure of one can end the other with its compilers
   (CARGO_TERM_PROGRESS_WHEN=never cargo xtask browser 2>&1 | while IFS= read -r line; do printf ' browser | %s\n' "$line"; done) >&2 </dev/null &
   local browser=$!
-  cargo build -p gatehouse-server --bin gatehouse </dev/null &
+  cargo build -p gatehouse-server --bin gatehouse "$@" </dev/null &
   local server=$!
   set +m
   # shellcheck disable=SC2064 # the numbers of now

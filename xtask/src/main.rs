@@ -6,8 +6,10 @@
 
 mod arrows;
 mod browser;
+mod parts;
 mod precompress;
 mod rebuilds;
+mod settings;
 mod site;
 mod sizes;
 mod workspace;
@@ -23,6 +25,9 @@ cargo xtask <what>
   sizes     hold what `browser` built to the budgets in xtask/budgets.toml
   arrows    hold the crates to the arrows of ARCHITECTURE.md (who may depend on whom)
   rebuilds  make sure that the tests do not build SurrealDB a second time
+  settings  hold deploy/gatehouse.toml.example to the settings that there are
+  parts     write what others wrote of the program into a folder: bill of materials (CycloneDX), list,
+            licences' texts: cargo xtask parts FOLDER [TIME]
   help      this text
 ";
 
@@ -44,6 +49,9 @@ fn run(arguments: &[String]) -> Result<()> {
         ["sizes"] => sizes::check(),
         ["arrows"] => arrows::check(),
         ["rebuilds"] => rebuilds::check(),
+        ["settings"] => settings::check(),
+        ["parts", folder] => parts::write(folder.as_ref(), None),
+        ["parts", folder, time] => parts::write(folder.as_ref(), Some(time)),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())
