@@ -1,7 +1,7 @@
 //! Settings: a flag, else `GATEHOUSE_<NAME>`, else `gatehouse.toml` in the working folder, else the default.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -12,6 +12,7 @@ use clap::{
 use gatehouse_domain::{Secret, TestTarget};
 use gatehouse_gateway::policy::value::{Bytes, LogFormat};
 use gatehouse_store::StoreConfig;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::{gateway::Judge, tls::Tls};
@@ -88,6 +89,9 @@ pub struct ServeArgs {
     /// Its private key in PEM
     #[arg(long, env = "GATEHOUSE_TLS_KEY", value_parser = path())]
     tls_key: Option<PathBuf>,
+    /// Networks of balancers in front, whose X-Forwarded-For is believed, like 10.0.0.0/24 [default: none]
+    #[arg(long, env = "GATEHOUSE_TRUSTED_PROXIES", value_delimiter = ',')]
+    trusted_proxies: Vec<String>,
     /// Addresses and ports of the gateway, like 127.0.0.1:3128 [default: none, it is off]
     #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
     gateway_listen: Vec<String>,
@@ -252,6 +256,7 @@ struct SettingsFile {
     tls: Option<String>,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    trusted_proxies: Option<Vec<String>>,
     gateway_listen: Option<Vec<String>>,
     gateway_policy: Option<PathBuf>,
     gateway_company: Option<String>,
@@ -284,6 +289,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether HTTPS is spoken there.
     pub tls: Tls,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where the gateway listens; it is off when this is empty.
     pub gateway_listen: Vec<SocketAddr>,
     /// The gateway's policy, where it is a file.
@@ -378,7 +385,7 @@ impl Settings {
             },
             _ => ServeArgs::default(),
         };
-        let ServeArgs { listen, tls, tls_certificate, tls_key, gateway_listen, gateway_policy, gateway } = serve;
+        let ServeArgs { listen, tls, tls_certificate, tls_key, trusted_proxies, gateway_listen, gateway_policy, gateway } = serve;
         let metrics = if let Command::Gateway { metrics, .. } = command { metrics } else { &None };
         let gateway_metrics = match pick(metrics, &file.gateway_metrics).filter(|text| !text.is_empty()) {
             None => None,
@@ -433,6 +440,16 @@ impl Settings {
             path(tls_key, file.tls_key),
             &beside_database,
         )?;
+        let trusted_proxies: Vec<_> = trusted_proxies.into_iter().filter(|text| !text.is_empty()).collect();
+        let trusted_proxies = if trusted_proxies.is_empty() { file.trusted_proxies.unwrap_or_default() } else { trusted_proxies };
+        let trusted_proxies = trusted_proxies
+            .iter()
+            .map(|text| {
+                let text = text.trim();
+                let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+                network.map_err(|_| format!("TRUSTED_PROXIES: '{text}' is neither a network like 10.0.0.0/24 nor an address"))
+            })
+            .collect::<Result<_, _>>()?;
         let target = pick(&args.test_target, &file.test_target).unwrap_or_else(|| DEFAULT_TEST_TARGET.into());
         let public_url = match pick(&args.public_url, &file.public_url) {
             None => None,
@@ -453,6 +470,7 @@ impl Settings {
         Ok(Self {
             listen,
             tls,
+            trusted_proxies,
             gateway_listen,
             gateway_policy,
             gateway_company: pick(&gateway.company, &file.gateway_company),

@@ -48,6 +48,7 @@ pub fn router(state: AppState) -> Router {
         .route_layer(axum::middleware::from_fn(metrics::measure))
         // A defect in one handler is a 500 for one request.
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(from_fn_with_state(state.clone(), security::client))
         .layer(from_fn_with_state(state.clone(), security::headers))
         .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(IsDocument))
         .layer(

@@ -10,6 +10,7 @@ use axum::{
 use gatehouse_domain::{AppError, Secret};
 use gatehouse_platform::{Actor, Caller};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::Authority};
+use ipnet::IpNet;
 
 use crate::{http_errors::HttpError, state::AppState};
 
@@ -33,6 +34,39 @@ pub struct Visitor {
     pub address: String,
     /// From the cookie.
     pub theme: String,
+}
+
+/// Finds the address behind balancers that the operator has named. What others say about themselves is not believed: it would be a way
+/// around the throttle, and into what is for one's own network.
+pub async fn client(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    if !state.trusted_proxies.is_empty()
+        && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied()
+    {
+        let client = behind(&state.trusted_proxies, peer.ip(), request.headers());
+        // Whose port it is, nobody says.
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, if client == peer.ip() { peer.port() } else { 0 })));
+    }
+    next.run(request).await
+}
+
+/// The last address of `X-Forwarded-For` that is not a balancer's: each of them adds, at the end, whom it got the request from.
+fn behind(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
+    let mut client = peer;
+    let fields = headers.get_all("x-forwarded-for").iter().rev();
+    let named = fields.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+    for name in named {
+        if !is_trusted(client) {
+            break;
+        }
+        let name = name.trim();
+        // Some add a port.
+        let address = name.parse::<IpAddr>().or_else(|_| name.parse::<SocketAddr>().map(|address| address.ip()));
+        // What is none was not written by a balancer; the last that is known counts.
+        let Ok(address) = address else { break };
+        client = address;
+    }
+    client
 }
 
 /// Finds out who asks.
@@ -182,6 +216,27 @@ mod tests {
         assert_eq!(bearer(&HeaderValue::from_static("bearer  abc ")), Some("abc"));
         assert_eq!(bearer(&HeaderValue::from_static("Basic abc")), None);
         assert_eq!(bearer(&HeaderValue::from_static("Bearer ")), None);
+    }
+
+    #[test]
+    fn only_balancers_that_were_named_are_believed() {
+        let trusted: Vec<IpNet> = ["10.0.0.0/24", "fd00::/64"].map(|network| network.parse().expect("a network")).to_vec();
+        let seen = |peer: &str, fields: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append("x-forwarded-for", HeaderValue::from_str(field).expect("a value"));
+            }
+            behind(&trusted, peer.parse().expect("an address"), &headers).to_string()
+        };
+        assert_eq!(seen("10.0.0.1", &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(seen("::ffff:10.0.0.1", &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(seen("198.51.100.1", &["203.0.113.7"]), "198.51.100.1", "anybody can say so");
+        // What the client itself had written stands before what the balancers added.
+        assert_eq!(seen("10.0.0.1", &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
+        assert_eq!(seen("10.0.0.1", &["1.1.1.1", "203.0.113.7, 10.0.0.2"]), "203.0.113.7");
+        assert_eq!(seen("fd00::1", &["[2001:db8::1]:443"]), "2001:db8::1");
+        assert_eq!(seen("10.0.0.1", &["203.0.113.7, unknown"]), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
     }
 
     #[test]

@@ -82,6 +82,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     let state = AppState {
         platform: platform.clone(),
         leptos: site::leptos_options(),
+        trusted_proxies: settings.trusted_proxies.into(),
         tls: encrypted.is_some(),
         // With a certificate of our own a browser that insists would let nobody in any more.
         strict: encrypted.map_or(public_https, Tls::is_strict),

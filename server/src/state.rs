@@ -1,6 +1,9 @@
 //! What every handler has.
 
+use std::sync::Arc;
+
 use gatehouse_platform::Platform;
+use ipnet::IpNet;
 use leptos::config::LeptosOptions;
 
 use crate::gateway::Meter;
@@ -14,6 +17,8 @@ pub struct AppState {
     pub leptos: LeptosOptions,
     /// The origin people use, like `https://gatehouse.example.com`; `None`: whatever host they ask for.
     pub public_url: Option<String>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Whether this process itself speaks TLS.
     pub tls: bool,
     /// Whether browsers are told never to come by plain HTTP again.

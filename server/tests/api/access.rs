@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{EMAIL, PASSWORD, Start, send};
+use crate::harness::{EMAIL, PASSWORD, Server, Start, send};
 
 #[test]
 fn probes_answer_without_an_account() {
@@ -174,4 +174,26 @@ fn a_token_is_shown_once_and_stops_when_deleted() {
 
 pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn behind_a_balancer_sign_ins_are_throttled_by_whoever_asks() {
+    let attempt = |server: &Server, from: &str, account: usize| {
+        let body = json!({"email": format!("nobody{account}@example.com"), "password": "wrong wrong wrong"}).to_string();
+        let fields = [("content-type", "application/json"), ("x-forwarded-for", from)];
+        send("POST", &format!("{}/api/v1/sessions", server.url), &fields, Some(&body)).status
+    };
+    let behind = Start::new().env("GATEHOUSE_TRUSTED_PROXIES", "127.0.0.0/8, ::1").start();
+    for account in 0..10 {
+        assert_eq!(attempt(&behind, "203.0.113.7", account), 401);
+    }
+    assert_eq!(attempt(&behind, "203.0.113.7", 10), 429, "that address has had its ten");
+    assert_eq!(attempt(&behind, "9.9.9.9, 203.0.113.7", 11), 429, "what it writes in front of itself changes nothing");
+    assert_eq!(attempt(&behind, "203.0.113.8", 12), 401, "another one has not");
+    // Where no balancer was named, nobody is believed.
+    let alone = Start::new().start();
+    for account in 0..10 {
+        assert_eq!(attempt(&alone, &format!("203.0.113.{account}"), account), 401);
+    }
+    assert_eq!(attempt(&alone, "203.0.113.99", 10), 429);
 }
