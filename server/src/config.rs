@@ -434,12 +434,16 @@ impl Settings {
             .strip_prefix("surrealkv://")
             .map(|path| PathBuf::from(path).parent().map(PathBuf::from).unwrap_or_default())
             .unwrap_or_else(|| "data".into());
-        let tls = Tls::parse(
-            pick(&tls, &file.tls).as_deref(),
-            path(tls_certificate, file.tls_certificate),
-            path(tls_key, file.tls_key),
-            &beside_database,
-        )?;
+        let tls = match command {
+            Command::Serve(_) | Command::Doctor { .. } => Tls::parse(
+                pick(&tls, &file.tls).as_deref().filter(|mode| !mode.is_empty()),
+                path(tls_certificate, file.tls_certificate),
+                path(tls_key, file.tls_key),
+                &beside_database,
+            )?,
+            // What is set for the server is nothing to them, whether it is right or not.
+            _ => Tls::Off,
+        };
         let trusted_proxies: Vec<_> = trusted_proxies.into_iter().filter(|text| !text.is_empty()).collect();
         let trusted_proxies = if trusted_proxies.is_empty() { file.trusted_proxies.unwrap_or_default() } else { trusted_proxies };
         let trusted_proxies = trusted_proxies

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -253,6 +253,9 @@ fn port(what: &str, setting: &str, address: SocketAddr, running: bool) -> Findin
     match TcpListener::bind(address) {
         Ok(_) => ok(what, format!("{address} is free")),
         Err(error) => {
+            if error.kind() == std::io::ErrorKind::AddrInUse && is_ours(address) {
+                return ok(what, format!("{address}; a server runs"));
+            }
             let hint = match error.kind() {
                 std::io::ErrorKind::AddrInUse => {
                     format!("Another program has it ('ss -ltnp' says which). End that one or choose another {setting}.")
@@ -268,6 +271,22 @@ fn port(what: &str, setting: &str, address: SocketAddr, running: bool) -> Findin
             problem(what, format!("can't listen on {address}: {error}"), hint)
         }
     }
+}
+
+/// Whether something of ours answers there: with a database server, nothing else says that it runs.
+fn is_ours(address: SocketAddr) -> bool {
+    let reachable = if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
+    let answer = || {
+        let mut stream = std::net::TcpStream::connect_timeout(&reachable, Duration::from_secs(2)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {reachable}\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
+        let mut text = String::new();
+        let _ = stream.take(4096).read_to_string(&mut text);
+        Some(text)
+    };
+    let text = answer().unwrap_or_default().to_ascii_lowercase();
+    // The console; the console where it speaks HTTPS only; the gateway.
+    text.ends_with("ok\n") || text.contains("this port speaks https") || text.contains("gatehouse")
 }
 
 fn certificate(tls: &Tls) -> Finding {
@@ -340,6 +359,16 @@ fn key(settings: &Settings) -> Finding {
     }
 }
 
+fn owner(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(path).ok().map(|about| about.uid())
+}
+
+fn effective_user() -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").map_or(0, |about| about.uid())
+}
+
 fn has_database(settings: &Settings) -> bool {
     match settings.database.strip_prefix("surrealkv://") {
         Some(folder) => fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()),
@@ -361,6 +390,14 @@ async fn database(settings: &Settings, running: bool, quick: bool) -> Vec<Findin
             None => Vec::new(),
         });
         return findings;
+    }
+    if let Some(folder) = settings.database.strip_prefix("surrealkv://")
+        && let Some(owner) = owner(Path::new(folder))
+        && owner != effective_user()
+    {
+        // Opened by another user, the database would get files that its own user can't write.
+        let message = format!("{} belongs to another user (number {owner}) and was not opened", settings.database);
+        return vec![skipped(WHAT, message)];
     }
     if !has_database(settings) {
         return vec![ok(WHAT, format!("{} is made at the first start", settings.database))];

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::serve::Listener;
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const OWN_DAYS: i64 = 397;
 /// It is made anew when it holds for less than this. The log says its fingerprint again.
 const OWN_LEFT: i64 = 30;
+/// How often it is asked whether time makes a new one necessary, or a word about the one there is.
+const TEND: Duration = Duration::from_secs(3600);
 
 /// Whether the console speaks TLS, and as whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,7 +234,9 @@ fn own_names(listen: IpAddr, public_url: Option<&str>) -> Vec<String> {
     {
         names.push(authority.host().trim_matches(['[', ']']).to_string());
     }
-    names.retain(|name| !name.is_empty());
+    // As certificates write them.
+    let canonical = |name: String| name.parse::<IpAddr>().map_or(name, |address| address.to_string());
+    let mut names: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).map(canonical).collect();
     names.sort();
     names.dedup();
     names
@@ -255,8 +259,10 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// What tells one state of a file from another.
-fn state(path: &Path) -> Option<(SystemTime, u64, u64)> {
+/// What tells one state of a file from another: when it was changed, its length, which file it is.
+type State = (SystemTime, u64, u64);
+
+fn state(path: &Path) -> Option<State> {
     use std::os::unix::fs::MetadataExt as _;
     let about = std::fs::metadata(path).ok()?;
     Some((about.modified().ok()?, about.len(), about.ino()))
@@ -300,28 +306,42 @@ impl TlsListener {
         let (sender, ready) = mpsc::channel(64);
         tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), sender.clone()));
         tokio::spawn(async move {
-            let mut seen = seen;
+            let (mut seen, mut said, mut tended) = (Some(seen), None, Instant::now());
             // As long as anybody takes connections.
             while tokio::time::timeout(LOOK, sender.closed()).await.is_err() {
-                if let Some((folder, names)) = &own
-                    && let Err(why) = make_own(folder, names)
-                {
-                    tracing::error!("{why}");
+                let tends = tended.elapsed() >= TEND;
+                if tends {
+                    tended = Instant::now();
+                    // Said again what is in the log for long: that it expires soon.
+                    seen = None;
                 }
-                let now = (state(&certificate), state(&key));
-                if now == seen {
-                    continue;
-                }
-                // Two files are not replaced in one moment: what does not fit together may do so when it is looked at again, and
-                // is looked at again only when it has changed.
-                match load(&certificate, &key) {
-                    Ok(identity) => {
-                        tracing::info!(fingerprint = %identity.about.fingerprint, days = identity.about.days_left(), "the certificate was read again");
-                        *current.now.write().unwrap_or_else(PoisonError::into_inner) = identity.key;
+                let (certificate, key, own) = (certificate.clone(), key.clone(), own.clone().filter(|_| tends));
+                let before = seen;
+                let looked = tokio::task::spawn_blocking(move || {
+                    let made = own.map_or(Ok(()), |(folder, names)| make_own(&folder, &names));
+                    let now = (state(&certificate), state(&key));
+                    if Some(now) == before {
+                        return Ok(None);
                     }
-                    Err(why) => tracing::error!("the certificate stays as it was: {why}"),
+                    made.and_then(|()| load(&certificate, &key)).map(|identity| Some((identity, now)))
+                });
+                match looked.await.unwrap_or(Ok(None)) {
+                    Ok(None) => {}
+                    Ok(Some((identity, now))) => {
+                        let mut current = current.now.write().unwrap_or_else(PoisonError::into_inner);
+                        if current.end_entity_cert().ok() != identity.key.end_entity_cert().ok() {
+                            tracing::info!(fingerprint = %identity.about.fingerprint, days = identity.about.days_left(), "the certificate was read again");
+                        }
+                        *current = identity.key;
+                        (seen, said) = (Some(now), None);
+                    }
+                    // Whatever it was (also who may read a file is changed without a trace in its times), it is tried again.
+                    Err(why) if said.as_ref() != Some(&why) => {
+                        tracing::error!("the certificate stays as it was: {why}");
+                        said = Some(why);
+                    }
+                    Err(_) => {}
                 }
-                seen = now;
             }
         });
         Ok((Self { address, ready }, about))

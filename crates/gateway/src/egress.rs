@@ -719,6 +719,9 @@ async fn addresses_of(resolver: &Resolver, url: &UpstreamUrl, guard: Option<&Gua
         Some(address) => vec![address],
         None => resolver.look_up(url.host.as_str()).await.map_err(|_| UpstreamFailed::Unreached)?,
     };
+    if found.is_empty() {
+        return Err(UpstreamFailed::Unreached);
+    }
     let found = found.into_iter().map(|address| SocketAddr::new(address, url.port));
     let open: Vec<_> = found.filter(|address| guard.is_none_or(|guard| guard.vet_socket(*address).is_ok())).collect();
     if open.is_empty() { Err(UpstreamFailed::Closed) } else { Ok(open) }

@@ -40,7 +40,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_sec
 /// How long one list may take.
 const LIMIT: Duration = Duration::from_secs(300);
 /// How many are fetched at a time: each may be large.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 /// How long a list stays that no policy names, and how often it is looked for such.
 const UNNAMED: Duration = Duration::from_secs(7 * 86_400);
 const TIDY: Duration = Duration::from_secs(3600);

@@ -49,6 +49,8 @@ pub(crate) enum OverLimit {
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: Limit,
+    /// Of the policy that it was made for.
+    edition: u64,
     state: Mutex<State>,
 }
 
@@ -77,7 +79,7 @@ fn calendar(now: SystemTime) -> (u64, u64, Duration, Duration) {
 }
 
 impl Meter {
-    fn new(limit: Limit) -> Self {
+    fn new(limit: Limit, edition: u64) -> Self {
         let rate = |rate: f64| (rate * BURST).max(1.0);
         let state = State {
             requests: limit.requests_per_second.map_or(0.0, |limit| rate(limit.0)),
@@ -86,7 +88,7 @@ impl Meter {
             day: (0, 0),
             month: (0, 0),
         };
-        Self { limit, state: Mutex::new(state) }
+        Self { limit, edition, state: Mutex::new(state) }
     }
 
     /// Lets the buckets fill, and the volumes of a day that is over go.
@@ -192,9 +194,9 @@ fn line_of((limit, account): &Key) -> String {
 impl Limits {
     /// Counts a request to its limit and to those around it, or to none of them.
     pub(crate) fn admit(
-        &self, settings: &Settings, first: usize, client: IpAddr, who: &Who, now: SystemTime,
+        &self, settings: &Settings, edition: u64, first: usize, client: IpAddr, who: &Who, now: SystemTime,
     ) -> Result<Throttle, OverLimit> {
-        let meters = self.meters_of(&settings.limits, first, client, who);
+        let meters = self.meters_of(&settings.limits, edition, first, client, who);
         meters.iter().try_for_each(|meter| meter.check(now))?;
         meters.iter().for_each(|meter| meter.take_request(now));
         let piece = piece_of(&meters);
@@ -205,13 +207,13 @@ impl Limits {
     }
 
     /// Those of a limit and of the ones around it.
-    fn meters_of(&self, limits: &[Limit], first: usize, client: IpAddr, who: &Who) -> Vec<Arc<Meter>> {
+    fn meters_of(&self, limits: &[Limit], edition: u64, first: usize, client: IpAddr, who: &Who) -> Vec<Arc<Meter>> {
         let mut meters = Vec::new();
         let mut next = Some(first);
         // The policy was checked for circles.
         while let Some(limit) = next.and_then(|at| limits.get(at)) {
             for account in limit.accounts(client, who) {
-                meters.push(self.meter(limit, account));
+                meters.push(self.meter(limit, edition, account));
             }
             next = limit.within;
         }
@@ -228,13 +230,15 @@ impl Limits {
         }
     }
 
-    fn meter(&self, limit: &Limit, account: Account) -> Arc<Meter> {
+    /// Whoever still goes by an older policy (they signed in, or looked a name up, while another one came into force) counts with the
+    /// others: were their limit put in its place again, what runs would count where nobody looks any more.
+    fn meter(&self, limit: &Limit, edition: u64, account: Account) -> Arc<Meter> {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (limit.name.clone(), account);
         match meters.get(&key) {
-            Some(meter) if meter.limit == *limit => meter.clone(),
+            Some(meter) if meter.limit == *limit || meter.edition > edition => meter.clone(),
             known => {
-                let meter = Meter::new(limit.clone());
+                let meter = Meter::new(limit.clone(), edition);
                 if known.is_none() && (limit.volume_per_day.is_some() || limit.volume_per_month.is_some()) {
                     let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&line_of(&key));
                     if let Some((day, month)) = before {
@@ -355,7 +359,7 @@ impl Throttle {
         };
         // Without one of this name it keeps what it has: which rule would apply now is not asked again.
         let Some(first) = in_force.iter().position(|limit| limit.name == follows.limit) else { return };
-        self.meters = follows.limits.meters_of(&in_force, first, follows.client, &follows.who);
+        self.meters = follows.limits.meters_of(&in_force, follows.edition, first, follows.client, &follows.who);
         self.piece = piece_of(&self.meters);
         (self.until, self.sleep, self.over) = (None, None, false);
         self.count(0, SystemTime::now());
@@ -418,6 +422,23 @@ mod tests {
         Policy::parse(&format!("{text}{rule}"), std::path::Path::new(".")).unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
+    #[test]
+    fn who_goes_by_an_older_policy_counts_with_the_others() {
+        let limits = Limits::default();
+        let old = settings("[[limit]]\nname = 'a'\nrequests_per_second = 5\nscope = 'all'\n");
+        let new = settings("[[limit]]\nname = 'a'\nrequests_per_second = 50\nscope = 'all'\n");
+        let meter = |policy: &Policy, edition| limits.meter(&policy.settings().limits[0], edition, Account::All);
+        let first = meter(&old, 1);
+        let second = meter(&new, 2);
+        assert!(!Arc::ptr_eq(&first, &second), "another rate begins anew");
+        // It took its snapshot before the swap and is through with signing in after it.
+        assert!(Arc::ptr_eq(&meter(&old, 1), &second) && Arc::ptr_eq(&meter(&new, 2), &second));
+        assert!(
+            !Arc::ptr_eq(&meter(&old, 3), &second),
+            "a policy that comes later holds, also when it says what the first one said"
+        );
+    }
+
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
@@ -429,7 +450,7 @@ mod tests {
     async fn requests_come_at_their_rate_and_the_answer_says_when_again() {
         let policy = settings("[[limit]]\nname = 'a'\nrequests_per_second = 40\n");
         let limits = Limits::default();
-        let admit = |client| limits.admit(policy.settings(), 0, client, &Who::default(), at(0));
+        let admit = |client| limits.admit(policy.settings(), 0, 0, client, &Who::default(), at(0));
         let begun = Instant::now();
         let mut taken = 0u32;
         while begun.elapsed() < Duration::from_secs(1) {
@@ -456,7 +477,7 @@ mod tests {
              [[limit]]\nname = 'b'\nrequests_per_second = 0.1\nscope = 'all'\n",
         );
         let limits = Limits::default();
-        let admit = |client| limits.admit(policy.settings(), 0, client, &Who::default(), at(0)).map(drop);
+        let admit = |client| limits.admit(policy.settings(), 0, 0, client, &Who::default(), at(0)).map(drop);
         assert!(admit(CLIENT).is_ok(), "there is always one");
         for client in [CLIENT, OTHER, CLIENT, OTHER] {
             assert!(matches!(admit(client), Err(OverLimit::Requests(name, _)) if &*name == "b"));
@@ -476,7 +497,7 @@ mod tests {
         let begun = Instant::now();
         let movers = (0..200u8).map(|n| {
             let mut throttle =
-                limits.admit(policy.settings(), 0, IpAddr::from([10, 0, 0, n]), &Who::default(), at(0)).expect("admitted");
+                limits.admit(policy.settings(), 0, 0, IpAddr::from([10, 0, 0, n]), &Who::default(), at(0)).expect("admitted");
             tokio::spawn(async move {
                 let mut moved = 0;
                 while begun.elapsed() < Duration::from_secs(3) {
@@ -495,9 +516,9 @@ mod tests {
         }
         // A quarter of a second's worth, three seconds' worth, and one piece of each.
         assert!((2_000_000..=4_350_000).contains(&all), "{all}");
-        let mut one = limits.admit(policy.settings(), 0, OTHER, &Who::default(), at(0)).expect("admitted");
+        let mut one = limits.admit(policy.settings(), 0, 0, OTHER, &Who::default(), at(0)).expect("admitted");
         one.charge(2_000_000);
-        let early = limits.admit(policy.settings(), 0, CLIENT, &Who::default(), at(0)).expect("admitted");
+        let early = limits.admit(policy.settings(), 0, 0, CLIENT, &Who::default(), at(0)).expect("admitted");
         assert!(early.is_waiting(), "who comes now waits for what the others took");
     }
 
@@ -507,7 +528,7 @@ mod tests {
         let limits = Limits::default();
         // 2026-01-30, an hour before its end.
         let evening = 1_769_814_000;
-        let admit = |seconds| limits.admit(policy.settings(), 0, CLIENT, &Who::default(), at(seconds));
+        let admit = |seconds| limits.admit(policy.settings(), 0, 0, CLIENT, &Who::default(), at(seconds));
         let mut throttle = admit(evening).expect("admitted");
         for meter in &throttle.meters {
             meter.charge(1001, at(evening));

@@ -348,7 +348,7 @@ impl Session {
             None => None,
             Some((at, limit)) => {
                 let limits = &self.shared.limits;
-                let admitted = limits.admit(policy.settings(), at, self.client, &who, question.at);
+                let admitted = limits.admit(policy.settings(), snapshot.limits_edition, at, self.client, &who, question.at);
                 let throttle = admitted.map_err(|over| over_limit(&over))?;
                 Some(throttle.following(limits, snapshot.limits_edition, &limit.name, self.client, who))
             }

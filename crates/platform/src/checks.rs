@@ -175,10 +175,16 @@ impl Platform {
             };
             let proxies = stream::iter(self.all_proxies(company).await?).map(|record| async move {
                 let of = record.values.name.to_string();
-                (of, self.try_proxy(company, record).await.map(|report| (report.ok, report.message, report.hint)))
+                (of, self.try_proxy(company, record).await)
             });
-            let mut found: Vec<_> =
-                proxies.buffer_unordered(AT_A_TIME).map(|(of, outcome)| told("proxy", of, outcome)).collect().await;
+            let tested: Vec<_> = proxies.buffer_unordered(AT_A_TIME).collect().await;
+            let mut found: Vec<_> = tested
+                .into_iter()
+                .filter_map(|(of, outcome)| {
+                    let outcome = outcome.transpose()?.map(|report| (report.ok, report.message, report.hint));
+                    Some(told("proxy", of, outcome))
+                })
+                .collect();
             let integrations = stream::iter(self.active_integrations(company).await?).map(|record| async move {
                 let of = record.values.name.to_string();
                 (of, self.try_integration(company, record).await)
@@ -224,15 +230,20 @@ impl Platform {
         }
     }
 
-    /// Tests a proxy setting and keeps the result.
-    pub(crate) async fn try_proxy(&self, company: CompanyId, record: ProxyRecord) -> Result<TestReport, AppError> {
+    /// Tests a proxy setting as it is now and keeps the result; `None` when it is not there any more.
+    pub(crate) async fn try_proxy(&self, company: CompanyId, record: ProxyRecord) -> Result<Option<TestReport>, AppError> {
+        let record = match self.proxies.proxy(company, record.id).await {
+            Ok(record) => record,
+            Err(StoreError::NotFound) => return Ok(None),
+            Err(error) => return Err(store_error(error)),
+        };
         let password = self.open_password(company, &record)?;
         // Nobody watches it happen.
         let (events, _) = mpsc::channel(1);
         let subject = TestSubject { values: record.values.clone(), password };
         let report = self.tester.test(&subject, &self.config.test_target, events).await;
         self.keep_proxy_test(company, &record, &report).await?;
-        Ok(report)
+        Ok(Some(report))
     }
 
     /// Writes a change of health down and tells the webhook. What fails here is logged: the test itself is done and kept.

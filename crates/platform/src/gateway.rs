@@ -92,8 +92,8 @@ impl Platform {
             let draft = PolicyDraft { text: text.to_string(), people: current.people, proxies: current.proxies };
             let judged = self.judged(draft).await?.map_err(|problems| AppError::invalid("text", in_lines(&problems)))?;
             let uses = judged.settings.into_iter().filter_map(|(egress, setting)| {
-                let (_, proxy) = known.iter().find(|(key, _)| *key == setting.key())?;
-                Some(GatewayUse { egress, proxy: *proxy })
+                let (name_key, proxy) = known.iter().find(|(key, _)| *key == setting.key())?;
+                Some(GatewayUse { egress, proxy: *proxy, name_key: name_key.clone() })
             });
             let write = GatewayPolicyWrite { text, by: &actor.view.name, uses: uses.collect() };
             match self.gateway.put_gateway_policy(actor.company, current.revision, &write, now()).await {

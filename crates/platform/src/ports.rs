@@ -655,6 +655,8 @@ pub struct GatewayUse {
     pub egress: String,
     /// Through which.
     pub proxy: ProxyId,
+    /// The folded name by which the policy knows it: one that was renamed meanwhile is another one for it.
+    pub name_key: String,
 }
 
 /// Somebody who can sign in at the company's gateways.

@@ -105,15 +105,16 @@ impl KeptProxy {
 }
 
 impl Kept {
-    /// What is to be kept of a policy.
-    pub fn new(company: CompanyId, name: &CompanyName, text: &str, record: &GatewayRecord) -> Self {
+    /// What is to be kept of a policy: of the company's proxy settings those that it leads through. A password that somebody erased
+    /// elsewhere must not stay here.
+    pub fn new(company: CompanyId, name: &CompanyName, text: &str, record: &GatewayRecord, used: &[ProxyName]) -> Self {
         let people = record.people.iter().map(person);
         Self {
             company: company.to_string(),
             company_name: name.to_string(),
             text: text.to_string(),
             people: people.map(|StoredPerson { name, password, groups }| KeptPerson { name, password, groups }).collect(),
-            proxies: record.proxies.iter().map(KeptProxy::new).collect(),
+            proxies: record.proxies.iter().filter(|proxy| used.contains(&proxy.values.name)).map(KeptProxy::new).collect(),
         }
     }
 
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(place.read().expect("readable"), None);
         let name = CompanyName::parse("Acme").expect("right");
         let company = CompanyId::new();
-        let kept = Kept::new(company, &name, "# one", &GatewayRecord::default());
+        let kept = Kept::new(company, &name, "# one", &GatewayRecord::default(), &[]);
         place.write(&kept).expect("written");
         assert_eq!(place.read().expect("readable"), Some(kept.clone()));
         assert!(kept.is_of(&CompanyName::parse("ACME").expect("right")) && kept.company() == Some(company));
@@ -227,7 +228,7 @@ mod tests {
         let next = place.path().with_extension("json.next");
         std::fs::write(&next, "{\"comp").expect("written");
         assert_eq!(place.read().expect("readable"), Some(kept));
-        let two = Kept::new(company, &name, "# two", &GatewayRecord::default());
+        let two = Kept::new(company, &name, "# two", &GatewayRecord::default(), &[]);
         place.write(&two).expect("written");
         assert_eq!(place.read().expect("readable"), Some(two));
         assert!(!next.exists() && std::fs::metadata(place.path()).expect("there").permissions().mode() & 0o777 == 0o600);

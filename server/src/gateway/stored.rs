@@ -4,16 +4,19 @@
 //! happened around its own beginning, so besides the policy is looked at every few seconds and after each new beginning. While the
 //! database is gone the gateway goes on with what it has; what it last had is on the disk, too ([`super::kept`]).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use gatehouse_domain::{Authentication, CompanyName};
+use gatehouse_domain::{CompanyName, ProxyName};
 use gatehouse_gateway::{
     Gateway,
-    policy::{Policy, Problem, StoredPerson, StoredProxy},
+    policy::{Policy, Problem, StoredPerson, StoredProxy, Way},
 };
 use gatehouse_platform::{
-    CompanyId, KeyRing, Sealed,
-    keys::KeyError,
+    CompanyId, KeyRing,
     ports::{AccessStore as _, GatewayStore as _, ProxyRecord, StoreError},
     proxies::password_binding,
 };
@@ -57,32 +60,42 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// The company's proxy settings as the gateway takes them. One whose password does not open is left out, and the log says so.
-    fn settings(&self, company: CompanyId, proxies: &[ProxyRecord]) -> Vec<StoredProxy> {
-        // No file is read for nothing.
-        let mut read: Option<Result<KeyRing, KeyError>> = None;
-        let mut open = |record: &ProxyRecord, sealed: &Sealed| {
-            let binding = password_binding(company, record.id, &record.values);
-            match self {
-                Self::Open(keys) => keys.open(sealed, &binding),
-                Self::File(path) => match read.get_or_insert_with(|| KeyRing::read(path)) {
-                    Ok(keys) => keys.open(sealed, &binding),
-                    Err(_) => Err(KeyError::DoesNotOpen),
-                },
-            }
+    /// The company's proxy settings as the gateway takes them, and the names of those whose password does not open here. These are
+    /// without user and password: their proxies say that they want one, and all else of the policy holds.
+    fn settings(&self, company: CompanyId, proxies: &[ProxyRecord]) -> (Vec<StoredProxy>, Vec<ProxyName>) {
+        let keys = match self {
+            Self::Open(keys) => Ok(keys.clone()),
+            Self::File(path) => KeyRing::read(path),
         };
-        let made = proxies.iter().filter_map(|record| match &record.password {
-            Some(sealed) if record.values.authentication == Authentication::Basic => match open(record, sealed) {
-                Ok(password) => Some(setting(record, Some(password))),
-                Err(error) => {
-                    tracing::warn!(%error, "the proxy setting '{}' can't be a way out here: its password needs the right SECRET_KEY_FILE", record.values.name);
-                    None
-                }
-            },
-            _ => Some(setting(record, None)),
+        let mut shut = Vec::new();
+        let made = proxies.iter().map(|record| {
+            let Some(sealed) = &record.password else { return setting(record, None) };
+            let opened =
+                keys.as_ref().ok().and_then(|keys| keys.open(sealed, &password_binding(company, record.id, &record.values)).ok());
+            if opened.is_none() {
+                shut.push(record.values.name.clone());
+                return StoredProxy { username: None, ..setting(record, None) };
+            }
+            setting(record, opened)
         });
-        made.collect()
+        (made.collect(), shut)
     }
+
+    /// Tells a key that was put there later from the one before.
+    fn state(&self) -> Option<SystemTime> {
+        match self {
+            Self::Open(_) => None,
+            Self::File(path) => std::fs::metadata(path).and_then(|about| about.modified()).ok(),
+        }
+    }
+}
+
+/// The proxy settings that a policy leads through.
+fn used(policy: &Policy) -> impl Iterator<Item = &ProxyName> {
+    policy.settings().egresses.iter().filter_map(|egress| match &egress.way {
+        Way::Upstream(upstream) => upstream.setting.as_ref(),
+        Way::Direct { .. } => None,
+    })
 }
 
 /// Why nobody knows whose policy it is.
@@ -121,6 +134,8 @@ pub struct Follower {
     company: Option<(CompanyId, CompanyName)>,
     /// The revision that was looked at last, right or wrong.
     seen: Option<u64>,
+    /// A password that was needed did not open; and the key file of then.
+    shut: Option<Option<SystemTime>>,
 }
 
 /// What a look found.
@@ -145,7 +160,18 @@ impl Follower {
             tracing::error!(%error, "the policy that was kept in {} can't be read", place.path().display());
             None
         });
-        Ok(Self { database, keys, wanted, judge: Arc::new(settings.judge()), traffic, place, kept, company: None, seen: None })
+        Ok(Self {
+            database,
+            keys,
+            wanted,
+            judge: Arc::new(settings.judge()),
+            traffic,
+            place,
+            kept,
+            company: None,
+            seen: None,
+            shut: None,
+        })
     }
 
     /// What the gateway begins with: the database's policy, else the one on the disk, else one that refuses everything.
@@ -165,13 +191,7 @@ impl Follower {
             }
             Err(error) => tracing::warn!(%error, "the gateway starts without its database"),
         }
-        // Another company's policy is none, whoever's it is.
-        let kept = self.kept.clone().filter(|kept| match (&self.company, &self.wanted) {
-            (Some((company, _)), _) => kept.company() == Some(*company),
-            (None, Some(wanted)) => kept.is_of(wanted),
-            (None, None) => true,
-        });
-        if let Some(kept) = kept {
+        if let Some(kept) = self.own_kept() {
             match self.compile_kept(&kept).await {
                 Ok(policy) => {
                     tracing::info!("the policy that was kept in {} is in force", self.place.path().display());
@@ -184,9 +204,18 @@ impl Follower {
         self.compile(NO_POLICY.to_string(), Vec::new(), Vec::new()).await
     }
 
+    /// What is kept, if it is of the company whose gateway this is: another company's policy is none, whoever's it is.
+    fn own_kept(&self) -> Option<Kept> {
+        self.kept.clone().filter(|kept| match (&self.company, &self.wanted) {
+            (Some((company, _)), _) => kept.company() == Some(*company),
+            (None, Some(wanted)) => kept.is_of(wanted),
+            (None, None) => true,
+        })
+    }
+
     async fn compile_kept(&self, kept: &Kept) -> Result<Policy, String> {
-        let settings = kept.company().map(|company| self.keys.settings(company, &kept.proxies()));
-        self.compile(kept.text().to_string(), kept.people(), settings.unwrap_or_default()).await
+        let (settings, _) = kept.company().map(|company| self.keys.settings(company, &kept.proxies())).unwrap_or_default();
+        self.compile(kept.text().to_string(), kept.people(), settings).await
     }
 
     /// Keeps the gateway at the policy of the database, for as long as it runs.
@@ -220,7 +249,7 @@ impl Follower {
                     said = Some(error);
                     watch = None;
                     // What it reads beside the database (lists that were fetched, files) may be new all the same.
-                    if asked && let Some(kept) = self.kept.clone() {
+                    if asked && let Some(kept) = self.own_kept() {
                         asked = false;
                         if let Ok(policy) = self.compile_kept(&kept).await {
                             self.traffic.know(&policy);
@@ -275,7 +304,8 @@ impl Follower {
     async fn look(&mut self, asked: bool) -> Result<Found, LookError> {
         let store = self.store().await?;
         let Some((company, name)) = self.company(&store).await? else { return Ok(Found::Same) };
-        if !asked && self.seen.is_some() && self.seen == Some(store.gateway_revision(company).await?) {
+        let has_key = self.shut.is_some_and(|before| before != self.keys.state());
+        if !asked && !has_key && self.seen.is_some() && self.seen == Some(store.gateway_revision(company).await?) {
             return Ok(Found::Same);
         }
         let record = store.gateway(company).await?;
@@ -292,17 +322,27 @@ impl Follower {
             });
         };
         let people = record.people.iter().map(person).collect();
-        let made = self.compile(text.clone(), people, self.keys.settings(company, &record.proxies)).await;
+        let key = self.keys.state();
+        let (settings, shut) = self.keys.settings(company, &record.proxies);
+        let made = self.compile(text.clone(), people, settings).await;
         self.seen = Some(record.revision);
+        self.shut = None;
         Ok(match made {
             Ok(policy) => {
+                let used: Vec<_> = used(&policy).cloned().collect();
+                for name in shut.iter().filter(|name| used.contains(name)) {
+                    tracing::error!(
+                        "the password of the proxy setting '{name}' does not open here: put the right key at SECRET_KEY_FILE. Requests that go out through it fail until then"
+                    );
+                    self.shut = Some(key);
+                }
                 let summary = policy.summary().to_string();
                 tracing::info!(
                     version = record.version,
                     "the policy is in force: {}",
                     summary.lines().next().unwrap_or_default()
                 );
-                Found::Policy(Box::new(policy), Some(Kept::new(company, &name, &text, &record)))
+                Found::Policy(Box::new(policy), Some(Kept::new(company, &name, &text, &record, &used)))
             }
             Err(why) => {
                 tracing::error!(version = record.version, "the policy stays as it was: {why}");

@@ -25,6 +25,9 @@ use super::{
 
 /// As many as a mask has bits.
 const MAX_CATEGORIES: usize = 128;
+/// Who uses a proxy setting is shown with it, by a name of so many characters at most.
+const LONGEST_USER: usize = 64;
+
 /// So many rules are decided among without memory of its own for the question; more would be a slip.
 const MAX_RULES: usize = 100_000;
 /// A list larger than this is not read.
@@ -418,6 +421,14 @@ impl Compiler<'_> {
                 self.notes
                     .note(at, format!("The proxy setting says all of it: leave '{key}' out, or write kind = \"upstream\"."));
             }
+        }
+        if entry.name.value.chars().count() > LONGEST_USER {
+            self.notes.note(
+                entry.name.at,
+                format!(
+                    "A way out through a proxy setting has a name of at most {LONGEST_USER} characters: its setting shows it."
+                ),
+            );
         }
         let Some(name) = &entry.setting else {
             self.notes.note(

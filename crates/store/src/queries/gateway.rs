@@ -31,7 +31,8 @@ const PUT: &str = "{
     IF !record::exists($company) { RETURN { outcome: 'not_found' } };
     LET $before = (SELECT VALUE revision FROM ONLY $id FOR UPDATE) ?? 0;
     IF $before != $revision { RETURN { outcome: 'changed', version: $before } };
-    LET $ours = (SELECT VALUE id FROM proxy_setting WHERE company = $company AND id IN $proxies);
+    -- Under the names that the policy was judged with; who renames one meanwhile meets us at `uses`.
+    LET $ours = (SELECT VALUE id FROM proxy_setting WHERE company = $company AND id IN $proxies AND name_key IN $names);
     IF array::len($ours) != array::len($proxies) { RETURN { outcome: 'gone' } };
     DELETE proxy_use WHERE company = $company AND kind = 'gateway' RETURN NONE;
     INSERT INTO proxy_use $uses RETURN NONE;
@@ -100,6 +101,7 @@ impl Store {
             of.insert("name", format!("Egress {}", used.egress));
             Value::Object(of)
         });
+        let names: Vec<_> = policy.uses.iter().map(|used| used.name_key.clone()).collect();
         let proxies: BTreeSet<_> = policy.uses.iter().map(|used| used.proxy.0).collect();
         let vars = vars! {
             id: gateway_record(company),
@@ -108,6 +110,7 @@ impl Store {
             text: policy.text,
             by: policy.by,
             uses: uses.collect::<Vec<_>>(),
+            names: names,
             proxies: proxies.into_iter().map(|id| proxy_record(ProxyId(id))).collect::<Vec<_>>(),
             now: now,
         };

@@ -73,7 +73,7 @@ const CREATE: &str = concat!(
 );
 
 const REPLACE: &str = concat!("{
-    LET $before = (SELECT version, company FROM ONLY $id FOR UPDATE);
+    LET $before = (SELECT version, company, name_key FROM ONLY $id FOR UPDATE);
     IF $before = NONE OR $before.company != $company { RETURN { outcome: 'not_found' } };
     IF $before.version != $version { RETURN { outcome: 'changed', version: $before.version } };
     IF $key_id != NONE {
@@ -84,6 +84,8 @@ const REPLACE: &str = concat!("{
     IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };", note_fallback!(), "
     LET $old = (SELECT VALUE proxy FROM ONLY $pointer FOR UPDATE);
     LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND (proxy = $id OR proxy = NONE));
+    LET $gateways = $uses[WHERE kind = 'gateway' AND proxy = $id];
+    IF $before.name_key != $content.name_key AND array::len($gateways) > 0 { RETURN { outcome: 'in_use', uses: $gateways } };
     IF $old = $id AND !$is_default {
         LET $default_uses = $uses[WHERE proxy = NONE];
         IF array::len($default_uses) > 0 { RETURN { outcome: 'in_use', uses: $default_uses } };
@@ -96,7 +98,7 @@ const REPLACE: &str = concat!("{
     UPDATE $id MERGE $content RETURN NONE;
     UPDATE $id SET version += 1 RETURN NONE;
     -- The gateways whose policy leads through it look again.
-    IF array::len($uses[WHERE kind = 'gateway' AND proxy = $id]) > 0 { UPDATE $gateway SET revision += 1 RETURN NONE };
+    IF array::len($gateways) > 0 { UPDATE $gateway SET revision += 1 RETURN NONE };
     LET $row = (SELECT * FROM ONLY $id);
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
 }");
