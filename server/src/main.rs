@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod backup;
 mod config;
 mod form_posts;
 mod gateway;
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
             Command::Serve { .. } => serve::serve(settings).await,
             Command::Gateway { .. } => gateway::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
+            Command::Backup { file, force } => backup::backup(settings, &file, force).await,
+            Command::Restore { file, replace } => backup::restore(settings, &file, replace).await,
             Command::Openapi => Ok(()),
         }
     });

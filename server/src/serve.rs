@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
-use crate::{admin, config::Settings, gateway, router::router, site, startup, state::AppState};
+use crate::{admin, backup, config::Settings, gateway, router::router, site, startup, state::AppState};
 
 /// How long requests under way have when the server is told to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     })?;
     startup::first_administrator(&platform, &settings).await?;
     if let Some(socket) = settings.socket() {
-        admin::listen(&socket, platform.clone())?;
+        admin::listen(&socket, platform.clone(), backup::routes(store.clone()))?;
     }
     let gateway = if settings.gateway_listen.is_empty() {
         None

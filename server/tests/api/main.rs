@@ -2,6 +2,7 @@
 
 mod access;
 mod analyses;
+mod backup;
 mod checks;
 
 mod cli;
