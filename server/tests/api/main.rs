@@ -15,3 +15,4 @@ mod proxies;
 mod secrets;
 mod stored_policy;
 mod survival;
+mod upgrade;
