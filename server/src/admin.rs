@@ -11,6 +11,7 @@ use gatehouse_domain::{AppError, Role, Secret};
 use gatehouse_platform::Platform;
 use gatehouse_store::OpenError;
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
@@ -105,19 +106,30 @@ fn in_words(error: &AppError) -> String {
     }
 }
 
+fn unreachable(socket: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("the database is in use by another process that does not answer on {}: {error}", socket.display())
+}
+
+/// Connects to the server that has the database.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn connect(socket: &Path) -> Result<SendRequest<Full<Bytes>>, String> {
+    let unreachable = |error: &dyn std::fmt::Display| unreachable(socket, error);
+    let (address, _folder) = socket_address(socket).map_err(|e| unreachable(&e))?;
+    let stream = UnixStream::connect(address).await.map_err(|e| unreachable(&e))?;
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
 /// Has a running server carry out a command.
 ///
 /// # Errors
 /// Why it did not, in words; also when none answers.
 pub async fn send(socket: &Path, order: &Order) -> Outcome {
-    let unreachable = |error: &dyn std::fmt::Display| {
-        format!("the database is in use by another process that does not answer on {}: {error}", socket.display())
-    };
-    let (address, _folder) = socket_address(socket).map_err(|e| unreachable(&e))?;
-    let stream = UnixStream::connect(address).await.map_err(|e| unreachable(&e))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
-    tokio::spawn(connection);
+    let unreachable = |error: &dyn std::fmt::Display| unreachable(socket, error);
+    let mut sender = connect(socket).await?;
     let body = serde_json::to_vec(order).map_err(|e| e.to_string())?;
     let request = http::Request::post("/")
         .header(http::header::HOST, "localhost")
@@ -129,11 +141,11 @@ pub async fn send(socket: &Path, order: &Order) -> Outcome {
     serde_json::from_slice::<Outcome>(&body).map_err(|e| unreachable(&e))?
 }
 
-/// Listens for commands. The socket is for the owner of the data folder alone.
+/// Listens for commands, and what else goes over the socket. It is for the owner of the data folder alone.
 ///
 /// # Errors
 /// In words for the operator.
-pub fn listen(socket: &Path, platform: Platform) -> Result<(), String> {
+pub fn listen(socket: &Path, platform: Platform, more: Router) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let problem = |e: std::io::Error| format!("the socket {}: {e}", socket.display());
     let (address, folder) = socket_address(socket).map_err(problem)?;
@@ -141,7 +153,7 @@ pub fn listen(socket: &Path, platform: Platform) -> Result<(), String> {
     let _ = std::fs::remove_file(&address);
     let listener = UnixListener::bind(&address).map_err(problem)?;
     std::fs::set_permissions(&address, std::fs::Permissions::from_mode(0o600)).map_err(problem)?;
-    let app = Router::new().route("/", post(receive)).with_state(Arc::new(platform));
+    let app = Router::new().route("/", post(receive)).with_state(Arc::new(platform)).merge(more);
     tokio::spawn(async move {
         let _folder = folder;
         if let Err(error) = axum::serve(listener, app).await {

@@ -70,6 +70,22 @@ pub enum Command {
         #[command(subcommand)]
         command: AdminCommand,
     },
+    /// Write everything that is in the database, but the key, to a file; works beside a running server
+    Backup {
+        /// The file to make, or - for standard output
+        file: PathBuf,
+        /// Replace the file where it is there already
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make the database from a backup; no server may have it open
+    Restore {
+        /// What gatehouse backup made
+        file: PathBuf,
+        /// Where there is a database already, put it aside; it is kept beside the new one under another name
+        #[arg(long)]
+        replace: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
 }

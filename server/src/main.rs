@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod backup;
 mod config;
 mod doctor;
 mod form_posts;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
             Command::Doctor { quick, json, .. } => doctor::run(settings, quick, json).await,
             Command::Gateway { .. } => gateway::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
+            Command::Backup { file, force } => backup::backup(settings, &file, force).await,
+            Command::Restore { file, replace } => backup::restore(settings, &file, replace).await,
             Command::Openapi => Ok(()),
         }
     });

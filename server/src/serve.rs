@@ -6,7 +6,7 @@ use axum::{Router, serve::ListenerExt as _};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
 use crate::{
-    admin,
+    admin, backup,
     config::Settings,
     gateway,
     router::router,
@@ -37,7 +37,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
     })?;
     startup::first_administrator(&platform, &settings).await?;
     if let Some(socket) = settings.socket() {
-        admin::listen(&socket, platform.clone())?;
+        admin::listen(&socket, platform.clone(), backup::routes(store.clone()))?;
     }
     let gateway = if settings.gateway_listen.is_empty() {
         None

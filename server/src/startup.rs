@@ -32,9 +32,10 @@ pub enum StartError {
 
 /// The log goes to standard error.
 pub fn log_to_stderr(settings: &Settings) {
-    // The engines below are quiet unless asked for by name.
+    // The engines below are quiet unless asked for by name. The storage engine warns when a command ends, after it has closed its files,
+    // that it can't close them again.
     let filter = EnvFilter::try_new(format!(
-        "warn,gatehouse={0},gatehouse_platform={0},gatehouse_store={0},gatehouse_outbound={0},gatehouse_engines={0},gatehouse_app={0}",
+        "warn,surrealkv::lsm=error,gatehouse={0},gatehouse_platform={0},gatehouse_store={0},gatehouse_outbound={0},gatehouse_engines={0},gatehouse_app={0}",
         settings.log
     ))
     .or_else(|_| EnvFilter::try_new(&settings.log))

@@ -234,8 +234,13 @@ impl Connection {
         }
     }
 
+    /// Says when the database is closed: who holds it open has to let go then.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
     /// The connection, made anew where it broke.
-    async fn live(&self) -> Result<Arc<Surreal<Any>>, String> {
+    pub(crate) async fn live(&self) -> Result<Arc<Surreal<Any>>, String> {
         if let State::Live(db) = &*self.state.read().await {
             return Ok(Arc::clone(db));
         }

@@ -11,6 +11,7 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -22,23 +23,86 @@ const MANIFEST: &str = "manifest/00000000000000000000.manifest";
 
 /// What the engine makes in its folder. `lost+found` is there when the folder is a mounted file system.
 const FOLDERS: &[&str] = &["wal", "sstables", "manifest", "vlog", "versioned_index", "lost+found"];
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// Whether a process has the database open.
 pub(crate) fn is_locked(path: &Path) -> bool {
     matches!(lock(path), Ok(Lock::Taken))
 }
 
-enum Lock {
+/// Who has a database.
+pub(crate) enum Lock {
     /// There is no lock file: nobody has it.
     None,
     /// Ours until it is dropped.
     Held(#[expect(dead_code, reason = "held, not read")] File),
+    /// Another process.
     Taken,
 }
 
+/// A path beside another: the same name with something behind it.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Waits until nobody has a database open: the engine lets go of it in the background.
+pub(crate) async fn wait_until_closed(path: &Path) {
+    let begin = Instant::now();
+    while is_locked(path) && begin.elapsed() < Duration::from_secs(30) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether there is a folder with something in it.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn holds_something(path: &Path) -> io::Result<bool> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a database's folder that is not needed any more: one that holds nothing but what the engine makes.
+///
+/// # Errors
+/// Those of the system, and when there is something else in it.
+pub(crate) fn remove_ours(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(io::Error::other("it is in the way, and not a folder")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != LOCK && !FOLDERS.contains(&name.as_str()) {
+            return Err(io::Error::other(format!("it is in the way, and holds something else than a database ({name})")));
+        }
+    }
+    fs::remove_dir_all(path)
+}
+
+/// Makes the name of a file or folder last.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// Takes the lock without creating or changing its file, in which the engine notes its process.
-fn lock(path: &Path) -> io::Result<Lock> {
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn lock(path: &Path) -> io::Result<Lock> {
     let file = match File::open(path.join(LOCK)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::None),
@@ -61,7 +125,15 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(foreign("it is a file, not a folder".into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path).map_err(io),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Killed before it gave the restored database its name, a restore leaves nothing here. An empty database would look as
+            // if all were well.
+            let restoring = beside(path, ".restoring");
+            if restoring.exists() {
+                return Err(OpenError::RestoreCutOff { path: path.into(), left: restoring });
+            }
+            return create(path).map_err(io);
+        }
         Err(error) => return Err(io(error)),
     }
     let mut others = Vec::new();
@@ -88,7 +160,10 @@ pub(crate) fn prepare(path: &Path) -> Result<(), OpenError> {
 
 /// Makes a folder, and those above it, for this user alone: it will hold people's password hashes. The engine keeps what
 /// happens inside on the disk, not the folder's own name.
-fn create(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn create(path: &Path) -> io::Result<()> {
     let mut missing: Vec<&Path> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;

@@ -32,6 +32,7 @@
 //!
 //! **Deliberately absent**: any decision about who may do what, and any state that a second process would miss.
 
+mod backup;
 mod connection;
 mod cursor;
 mod folder;
@@ -42,8 +43,10 @@ mod ports;
 mod queries;
 mod row;
 mod runtime;
+mod upgrade;
 mod wal;
 
+pub use backup::{BackupError, BackupFile, BackupPart, BackupStream, BackupSummary, RestoreStep, Restored, backup, restore};
 pub use open::{OpenError, StoreConfig};
 
 use std::sync::Arc;

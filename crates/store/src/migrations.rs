@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use surrealdb::{
     Error, Surreal,
     engine::any::Any,
+    method::Transaction,
     types::{AlreadyExistsError, QueryError, Value},
 };
 
@@ -39,16 +40,71 @@ DEFINE FIELD IF NOT EXISTS checksum ON migration TYPE string READONLY;
 DEFINE FIELD IF NOT EXISTS at ON migration TYPE datetime READONLY DEFAULT time::now();
 ";
 
-/// Brings a database to the last migration of this program.
-pub(crate) async fn run(db: &Surreal<Any>) -> Result<(), OpenError> {
+/// Is there while a restore into a server's database is not through (`crate::backup`).
+pub(crate) const UNFINISHED: &str = "restore_unfinished";
+
+/// Something that answers questions: a connection, or a snapshot.
+pub(crate) trait Ask {
+    fn ask(&self, query: &'static str) -> impl Future<Output = Result<Value, Error>> + Send;
+}
+
+impl Ask for Surreal<Any> {
+    async fn ask(&self, query: &'static str) -> Result<Value, Error> {
+        self.query(query).await?.take(0)
+    }
+}
+
+impl Ask for Transaction<Any> {
+    async fn ask(&self, query: &'static str) -> Result<Value, Error> {
+        self.query(query).await?.take(0)
+    }
+}
+
+/// The last migration there is.
+pub(crate) fn latest() -> u32 {
+    MIGRATIONS.last().map_or(0, |last| last.number)
+}
+
+/// The migration that an older database would get next; `None` for one that is up to date, or new.
+pub(crate) async fn next_of(db: &Surreal<Any>) -> Result<Option<u32>, OpenError> {
+    let applied = applied(db).await?;
+    check(&applied)?;
+    if applied.is_empty() {
+        return Ok(None);
+    }
+    Ok(MIGRATIONS.iter().map(|migration| migration.number).find(|number| !applied.iter().any(|(done, _)| done == number)))
+}
+
+/// Makes the tables of an older database in an empty one, without the notes that they are there: those come last
+/// ([`finish_restore`]).
+pub(crate) async fn lay_out(db: &Surreal<Any>, up_to: u32) -> Result<(), OpenError> {
+    for Migration { number, name, text } in MIGRATIONS.iter().filter(|migration| migration.number <= up_to) {
+        let done = db.query(format!("BEGIN;\n{text}\nCOMMIT;")).await.and_then(|answers| answers.check());
+        done.map_err(|error| OpenError::MigrationFailed { number: *number, name: (*name).into(), why: error.to_string() })?;
+    }
+    Ok(())
+}
+
+/// Writes the notes of a restored database: with them it is one.
+pub(crate) async fn finish_restore(db: &Surreal<Any>, notes: Value) -> Result<(), OpenError> {
+    let query =
+        format!("BEGIN;\n{TABLE}\nINSERT INTO migration $notes RETURN NONE;\nREMOVE TABLE IF EXISTS {UNFINISHED};\nCOMMIT;");
+    let done = db.query(query).bind(vars! { notes: notes }).await.and_then(|answers| answers.check());
+    done.map(drop).map_err(|error| OpenError::Database(error.to_string()))
+}
+
+/// Brings a database to the last migration of this program, and says whether it was at another one.
+pub(crate) async fn run(db: &Surreal<Any>) -> Result<bool, OpenError> {
     let begin = Instant::now();
+    let mut changed = false;
     loop {
         let applied = applied(db).await?;
         check(&applied)?;
         let Some(next) = MIGRATIONS.iter().find(|migration| !applied.iter().any(|(number, _)| *number == migration.number))
         else {
-            return Ok(());
+            return Ok(changed);
         };
+        changed = true;
         match apply(db, next).await {
             Ok(()) => tracing::info!(number = next.number, name = next.name, "migration applied"),
             // Another program applies it at the same time; look again.
@@ -87,30 +143,43 @@ pub(crate) async fn verify(db: &Surreal<Any>) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Number and checksum of what was applied.
-async fn applied(db: &Surreal<Any>) -> Result<Vec<(u32, String)>, OpenError> {
+/// The tables there are, in the order of their names.
+pub(crate) async fn tables(db: &impl Ask) -> Result<Vec<String>, OpenError> {
     let failed = |error: String| OpenError::Database(error);
-    let read = async |text: &str| db.query(text).await?.take::<Value>(0);
-    let info = read("INFO FOR DB").await.map_err(|error| failed(error.to_string()))?;
+    let info = db.ask("INFO FOR DB").await.map_err(|error| failed(error.to_string()))?;
     let tables: Value = Row::new(info).and_then(|mut info| info.take("tables")).map_err(|error| failed(error.to_string()))?;
-    let tables: Vec<String> = match tables {
+    Ok(match tables {
         Value::Object(tables) => tables.into_inner().into_keys().collect(),
         _ => Vec::new(),
-    };
+    })
+}
+
+/// Number and checksum of what was applied.
+pub(crate) async fn applied(db: &impl Ask) -> Result<Vec<(u32, String)>, OpenError> {
+    let failed = |error: String| OpenError::Database(error);
+    let tables = tables(db).await?;
+    if tables.iter().any(|table| table == UNFINISHED) {
+        return Err(OpenError::RestoreUnfinished);
+    }
     if !tables.iter().any(|table| table == "migration") {
         if let Some(other) = tables.first() {
             return Err(failed(format!("it holds other tables ({other}), but none of Gatehouse's. Nothing was changed")));
         }
         return Ok(Vec::new());
     }
-    let rows = read("SELECT number, checksum FROM migration ORDER BY number").await.map_err(|error| failed(error.to_string()))?;
+    let rows =
+        db.ask("SELECT number, checksum FROM migration ORDER BY number").await.map_err(|error| failed(error.to_string()))?;
     Row::list(rows)
         .and_then(|rows| rows.into_iter().map(|mut row| Ok((row.take("number")?, row.take("checksum")?))).collect())
         .map_err(|error| failed(error.to_string()))
 }
 
-fn check(applied: &[(u32, String)]) -> Result<(), OpenError> {
-    let known = MIGRATIONS.last().map_or(0, |last| last.number);
+/// Makes sure that this program knows all that was applied.
+///
+/// # Errors
+/// [`OpenError::Newer`], [`OpenError::MigrationChanged`].
+pub(crate) fn check(applied: &[(u32, String)]) -> Result<(), OpenError> {
+    let known = latest();
     if let Some(found) = applied.iter().map(|(number, _)| *number).max().filter(|found| *found > known) {
         return Err(OpenError::Newer { found, known });
     }

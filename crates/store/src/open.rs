@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gatehouse_domain::Secret;
@@ -14,7 +14,7 @@ use surrealdb::{
     opt::auth::{Credentials, Database, Namespace, Root, Signin},
 };
 
-use crate::{Store, connection::Connection, folder, migrations, runtime::runtime};
+use crate::{Store, connection::Connection, folder, migrations, runtime::runtime, upgrade};
 
 const NAMESPACE: &str = "gatehouse";
 const DATABASE: &str = "gatehouse";
@@ -125,6 +125,37 @@ pub enum OpenError {
         /// What the database said.
         why: String,
     },
+    /// An older database is upgraded only when it could be copied before.
+    #[error(
+        "the database in {} is of an older Gatehouse and has to be upgraded. Before that a copy of it is kept, and there is none: \
+         {}: {what}. Nothing was changed. The copy needs {} MB", path.display(), copy.display(), bytes.div_ceil(1_000_000)
+    )]
+    NoCopy {
+        /// The database.
+        path: PathBuf,
+        /// Where the copy was to be.
+        copy: PathBuf,
+        /// What the system said.
+        what: String,
+        /// How large the database is.
+        bytes: u64,
+    },
+    /// There is no database, but the beginning of one.
+    #[error(
+        "a restore into {} was cut off. Run it again (gatehouse restore FILE); or remove {} to begin without that backup. Nothing \
+         was changed", path.display(), left.display()
+    )]
+    RestoreCutOff {
+        /// Where the database is to be.
+        path: PathBuf,
+        /// What is there of it.
+        left: PathBuf,
+    },
+    /// The same, in a server's database.
+    #[error(
+        "a restore into this database was cut off, and not all of it is there. Run it again (gatehouse restore FILE). Nothing was changed"
+    )]
+    RestoreUnfinished,
     /// No server answers.
     #[error("the database server at {address} can't be reached: {why}")]
     Unreachable {
@@ -170,7 +201,11 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    fn parse(config: &StoreConfig) -> Result<Self, OpenError> {
+    /// Reads where the database is.
+    ///
+    /// # Errors
+    /// [`OpenError::Address`].
+    pub(crate) fn parse(config: &StoreConfig) -> Result<Self, OpenError> {
         let text = config.database.trim();
         let wrong = || OpenError::Address(text.into());
         match text.split_once("://") {
@@ -209,7 +244,10 @@ impl Endpoint {
     }
 
     /// Connects, signs in, and selects the database.
-    async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(crate) async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
         match self {
             Self::Folder(path) => {
                 // `sync=every`: a commit is answered when it is on the disk (surrealdb-kvs-surrealkv, `cnf.rs`). It is the default,
@@ -251,9 +289,9 @@ impl Endpoint {
 }
 
 /// Runs something of the engine on its own threads; the inner error is a panic.
-async fn on_our_threads<T: Send + 'static>(
-    task: impl Future<Output = Result<T, OpenError>> + Send + 'static,
-) -> Result<Result<Result<T, OpenError>, tokio::task::JoinError>, OpenError> {
+pub(crate) async fn on_our_threads<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> Result<Result<T, tokio::task::JoinError>, OpenError> {
     let runtime = runtime().map_err(|error| OpenError::Database(error.to_string()))?;
     Ok(runtime.spawn(task).await)
 }
@@ -304,7 +342,8 @@ fn folder_error(path: &Path, error: &Error) -> OpenError {
 impl Store {
     /// Opens a database and brings it to this program's migration.
     ///
-    /// A folder that holds something else, or a damaged database, is found out before anything is written to it.
+    /// A folder that holds something else, or a damaged database, is found out before anything is written to it. Of a folder with
+    /// an older database a copy is kept before it is upgraded.
     ///
     /// # Errors
     /// [`OpenError`], each for the operator.
@@ -328,12 +367,18 @@ impl Store {
                 if let Endpoint::Folder(path) = &endpoint {
                     folder::prepare(path)?;
                 }
-                let db = endpoint.connect().await?;
+                let mut db = endpoint.connect().await?;
                 if as_it_is {
                     migrations::require_latest(&db).await?;
                     return Ok(db);
                 }
-                migrations::run(&db).await?;
+                if let Endpoint::Folder(path) = &endpoint {
+                    db = upgrade::keep_copy(path, &endpoint, db).await?;
+                }
+                let upgraded = migrations::run(&db).await?;
+                if let (Endpoint::Folder(path), true) = (&endpoint, upgraded) {
+                    upgrade::forget_old_copies(path);
+                }
                 Ok(db)
             }
         };
@@ -355,10 +400,7 @@ impl Store {
     pub async fn close(&self) {
         self.connection.close().await;
         if let Endpoint::Folder(path) = self.connection.endpoint() {
-            let begin = Instant::now();
-            while folder::is_locked(path) && begin.elapsed() < Duration::from_secs(30) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            folder::wait_until_closed(path).await;
         }
     }
 }

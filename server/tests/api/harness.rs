@@ -37,6 +37,11 @@ impl Start {
         Self { folder: Arc::new(tempfile::tempdir().expect("a folder")), env: Vec::new(), admin: true }
     }
 
+    /// On a folder that holds something already.
+    pub fn in_folder(folder: Arc<tempfile::TempDir>) -> Self {
+        Self { folder, env: Vec::new(), admin: false }
+    }
+
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.env.push((key.into(), value.into()));
         self
@@ -269,19 +274,23 @@ impl SpyProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-        let sink = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let sink = sink.clone();
-                std::thread::spawn(move || answer(stream, &sink));
-            }
-        });
+        serve_spy(listener, seen.clone());
         Self { port, seen }
     }
 
     pub fn heads(&self) -> Vec<String> {
         self.seen.lock().expect("not poisoned").clone()
     }
+}
+
+/// The same at an address of one's own.
+pub fn serve_spy(listener: TcpListener, sink: Arc<Mutex<Vec<String>>>) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let sink = sink.clone();
+            std::thread::spawn(move || answer(stream, &sink));
+        }
+    });
 }
 
 fn answer(mut stream: TcpStream, sink: &Mutex<Vec<String>>) {

@@ -2,6 +2,7 @@
 
 mod access;
 mod analyses;
+mod backup;
 mod checks;
 mod cli;
 mod doctor;
@@ -15,3 +16,4 @@ mod secrets;
 mod stored_policy;
 mod survival;
 mod tls;
+mod upgrade;

@@ -204,13 +204,22 @@ pub fn stored(out: &mut Vec<u8>, buffer: &[u8], response: &Response, said: Conne
 }
 
 /// Writes the head of a kept answer with the fields of a newer one in the place of its own (RFC 9111, section 3.2). What speaks of the
-/// body stays: the body does.
+/// body stays: the body does. What is for one connection, or frames a message, is no part of either.
 pub fn merged(out: &mut Vec<u8>, (old, response): (&[u8], &Response), (new, newer): (&[u8], &Response)) {
     let has_tag = head::has(&response.fields, Known::ETag);
     let takes = |field: &Field| {
         let of_bytes: [&[u8]; 2] = [b"content-md5", b"content-digest"];
         match field.known {
             Known::ContentEncoding | Known::ContentRange | Known::ContentLength => false,
+            // The newer one was written by `stored` and has none of these. One that has them (a 304 may say any Transfer-Encoding: it has no
+            // body) must not make a kept head into none.
+            Known::TransferEncoding
+            | Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Trailer
+            | Known::Upgrade
+            | Known::Hop => false,
             Known::ETag => !has_tag,
             Known::Other => !of_bytes.iter().any(|name| field.name.of(new).eq_ignore_ascii_case(name)),
             _ => true,
@@ -373,6 +382,17 @@ mod tests {
         let mut out = Vec::new();
         request(&mut out, buffer, &head, said, line, Body::None, &passing());
         String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_newer_head_frames_nothing_of_a_kept_one() {
+        let old = b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nCache-Control: max-age=1\r\n\r\n";
+        let new =
+            b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: \x9dunked\r\nConnection: close\r\nCache-Control: max-age=9\r\n\r\n";
+        let (old_head, new_head) = (head::response(old).unwrap().unwrap(), head::response(new).unwrap().unwrap());
+        let mut merged = Vec::new();
+        super::merged(&mut merged, (old, &old_head), (new, &new_head));
+        assert_eq!(merged, b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nCache-Control: max-age=9\r\n\r\n");
     }
 
     #[test]

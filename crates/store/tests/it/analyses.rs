@@ -99,6 +99,15 @@ pub async fn begin(store: &Store, company: CompanyId, subject: &str, lease: &Lea
     record.id
 }
 
+/// One that runs, with a file.
+pub async fn with_file(store: &Store, company: CompanyId, file: FileContent) {
+    let record = record("a file", 1);
+    store
+        .create_analysis(company, &record, &[result("a")], &[("0".repeat(64), file)], Some(&lease("a", 600)))
+        .await
+        .expect("made");
+}
+
 async fn an_analysis_is_kept_as_it_was_made(bed: Arc<Bed>) {
     let store = &bed.store;
     let company = company(store).await;

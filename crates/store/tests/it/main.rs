@@ -2,6 +2,7 @@
 
 mod access;
 mod analyses;
+mod backup;
 mod checks;
 mod crash;
 mod gateway;
@@ -12,3 +13,4 @@ mod proxies;
 mod speed;
 mod support;
 mod traffic;
+mod upgrade;

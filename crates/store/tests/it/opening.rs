@@ -24,7 +24,7 @@ use surrealdb::{
 use crate::support::{Backend, Bed, Server, at_once, company, integration, now, open, proxy};
 
 /// Everything below a folder: names, kinds and contents.
-fn snapshot(path: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+pub fn snapshot(path: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     if path.is_dir() {
         found.insert(path.to_path_buf(), None);
@@ -46,7 +46,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn config(path: &Path) -> StoreConfig {
+pub fn config(path: &Path) -> StoreConfig {
     StoreConfig::new(format!("surrealkv://{}", path.display()))
 }
 
@@ -56,8 +56,21 @@ async fn names(store: &Store, company: CompanyId) -> Vec<String> {
     page.items.into_iter().map(|record| record.values.name.to_string()).collect()
 }
 
+/// Waits until nobody has an embedded database open: whoever had it lets go of it in the background.
+pub async fn until_free(config: &StoreConfig) {
+    let Some(folder) = config.folder() else { return };
+    let begin = Instant::now();
+    while let Ok(file) = fs::File::open(folder.join("LOCK"))
+        && fs2::FileExt::try_lock_exclusive(&file).is_err()
+        && begin.elapsed() < Duration::from_secs(10)
+    {
+        drop(file);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A connection past the store.
-async fn raw(config: &StoreConfig) -> Surreal<Any> {
+pub async fn raw(config: &StoreConfig) -> Surreal<Any> {
     let begin = Instant::now();
     // Whoever had an embedded database before lets go of it in the background.
     let db = loop {

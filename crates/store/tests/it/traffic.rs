@@ -66,7 +66,7 @@ fn record(number: usize, at: Timestamp) -> TrafficView {
 }
 
 /// So many records, some milliseconds apart, the last one now.
-fn records(company: CompanyId, count: usize, apart: TimeDelta) -> Vec<(CompanyId, TrafficView)> {
+pub fn records(company: CompanyId, count: usize, apart: TimeDelta) -> Vec<(CompanyId, TrafficView)> {
     let end = now();
     let back = |number: usize| apart * i32::try_from(count - number).expect("few");
     (0..count).map(|number| (company, record(number, end - back(number)))).collect()
