@@ -1,5 +1,5 @@
 # Thin names over scripts/ and `cargo xtask`.
-.PHONY: help run build test test-unit test-e2e test-server check fmt bench bench-analyses setup
+.PHONY: help run build test test-unit test-e2e test-server test-api check fmt bench bench-analyses setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ test-e2e: ## browser tests alone (FILTER=word for some of them)
 
 test-server: ## build a SurrealDB server, so that the store is tested against one too (25 minutes, once)
 	@scripts/test-server.sh
+
+test-api: ## schemathesis against the API: does every answer keep to its document? (EXAMPLES=200 looks closer)
+	@scripts/test-api.sh
 
 check: ## formatting, clippy, arrows between crates, licences and advisories, shell scripts
 	@scripts/check.sh
