@@ -1,5 +1,5 @@
 # Thin names over scripts/ and `cargo xtask`.
-.PHONY: help run build bundle test-bundle test test-unit test-e2e test-server check fmt bench bench-analyses setup
+.PHONY: help run build bundle test-bundle test test-unit test-e2e test-server test-api check fmt bench bench-analyses setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test-server: ## build a SurrealDB server, so that the store is tested against on
 
 test-bundle: ## unpack the archive where there is no network and no toolchain, and use it there (as root; after make bundle)
 	@scripts/test-bundle.sh
+
+test-api: ## schemathesis against the API: does every answer keep to its document? (EXAMPLES=200 looks closer)
+	@scripts/test-api.sh
 
 check: ## formatting, clippy, arrows between crates, licences and advisories, shell scripts
 	@scripts/check.sh

@@ -79,6 +79,9 @@ pub struct HealthChange {
 }
 
 impl ChecksForm {
+    /// The fields of the API that are only read.
+    pub const READ_ONLY: &'static [&'static str] = &["next_at", "last_message"];
+
     /// Reads an API body.
     ///
     /// # Errors
@@ -97,7 +100,7 @@ impl ChecksForm {
                 ("webhook_proxy", value) => {
                     form.webhook_proxy = errors.check(field, ProxyChoice::from_json(value)).unwrap_or_default();
                 }
-                ("next_at" | "last_message", _) => {}
+                (known, _) if Self::READ_ONLY.contains(&known) => {}
                 _ => errors.add(field, "There is no such field."),
             }
         }

@@ -146,6 +146,9 @@ pub struct GatewayPersonValues {
 }
 
 impl GatewayPersonForm {
+    /// The fields of the API that are only read.
+    pub const READ_ONLY: &'static [&'static str] = &["id", "version", "created_at", "updated_at"];
+
     /// Reads an API body.
     ///
     /// # Errors
@@ -164,7 +167,7 @@ impl GatewayPersonForm {
                     form.groups = groups.iter().filter_map(Value::as_str).map(str::to_string).collect();
                 }
                 ("groups", _) => errors.add(field, "This must be a list of texts."),
-                ("id" | "version" | "created_at" | "updated_at", _) => {}
+                (known, _) if Self::READ_ONLY.contains(&known) => {}
                 _ => errors.add(field, "There is no such field."),
             }
         }
@@ -249,6 +252,9 @@ pub fn in_lines(problems: &[PolicyProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// The fields of a policy that are only read.
+pub const POLICY_READ_ONLY: &[&str] = &["version", "changed_at", "changed_by"];
+
 /// Reads the body of a change or a check: `{text}`. What an answer has besides is accepted and ignored.
 ///
 /// # Errors
@@ -260,7 +266,7 @@ pub fn policy_text(body: &Value) -> Result<String, FieldErrors> {
         match (field.as_str(), value) {
             ("text", Value::String(value)) => text = Some(value.clone()),
             ("text", _) => errors.add(field, "This must be a text: the policy in TOML."),
-            ("version" | "changed_at" | "changed_by", _) => {}
+            (known, _) if POLICY_READ_ONLY.contains(&known) => {}
             _ => errors.add(field, "There is no such field."),
         }
     }

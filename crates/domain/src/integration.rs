@@ -329,23 +329,23 @@ impl IntegrationValues {
     }
 }
 
-/// The fields of the API that are only read.
-const READ_ONLY: &[&str] = &[
-    "id",
-    "has_api_key",
-    "has_api_password",
-    "created_at",
-    "updated_at",
-    "version",
-    "last_result",
-    "last_test",
-    "health",
-    "warnings",
-    "proxy_name",
-    "type_name",
-];
-
 impl IntegrationForm {
+    /// The fields of the API that are only read.
+    pub const READ_ONLY: &'static [&'static str] = &[
+        "id",
+        "has_api_key",
+        "has_api_password",
+        "created_at",
+        "updated_at",
+        "version",
+        "last_result",
+        "last_test",
+        "health",
+        "warnings",
+        "proxy_name",
+        "type_name",
+    ];
+
     /// Reads an API body. Types are checked here, values in [`IntegrationForm::parse`].
     ///
     /// # Errors
@@ -414,7 +414,7 @@ impl IntegrationForm {
                     Value::Null => {}
                     _ => errors.add(field, "This must be an object."),
                 },
-                known if READ_ONLY.contains(&known) => {}
+                known if Self::READ_ONLY.contains(&known) => {}
                 _ => errors.add(field, "There is no such field."),
             }
         }
@@ -842,7 +842,7 @@ impl IntegrationQuery {
         for (key, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
             match key {
                 "q" => query.q = value.trim().chars().take(200).collect(),
-                "sort" if Self::SORTS.contains(&value.trim_start_matches('-')) => query.sort = value.to_string(),
+                "sort" if Self::SORTS.contains(&value.strip_prefix('-').unwrap_or(value)) => query.sort = value.to_string(),
                 "sort" => {
                     errors.add(key, format!("Sort by one of {}; a minus in front turns the order round.", Self::SORTS.join(", ")))
                 }

@@ -17,8 +17,10 @@ name_type!(
     ProxyName, "a name, such as the place or the purpose of the proxy", 100
 );
 
+// `$wire` is a token, not a `literal`: as a fragment of a macro utoipa does not see the text in `#[serde(rename)]`, and the OpenAPI
+// document names the variants as Rust does.
 macro_rules! wire_enum {
-    ($(#[$doc:meta])* $name:ident, $expected:literal { $($(#[$vdoc:meta])* $variant:ident = $wire:literal, $label:literal;)+ }) => {
+    ($(#[$doc:meta])* $name:ident, $expected:literal { $($(#[$vdoc:meta])* $variant:ident = $wire:tt, $label:literal;)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -356,10 +358,11 @@ impl ProxyValues {
     }
 }
 
-/// The fields of the API that are only read: taken and ignored when somebody sends back what they got.
-const READ_ONLY: &[&str] = &["id", "has_password", "created_at", "updated_at", "last_test", "health", "used_by", "version"];
-
 impl ProxyForm {
+    /// The fields of the API that are only read: taken and ignored when somebody sends back what they got.
+    pub const READ_ONLY: &'static [&'static str] =
+        &["id", "has_password", "created_at", "updated_at", "last_test", "health", "used_by", "version"];
+
     /// Reads an API body. Types are checked here, values in [`ProxyForm::parse`].
     ///
     /// # Errors
@@ -419,7 +422,7 @@ impl ProxyForm {
                     Value::Null => {}
                     _ => errors.add(field, "This must be a list of texts."),
                 },
-                known if READ_ONLY.contains(&known) => {}
+                known if Self::READ_ONLY.contains(&known) => {}
                 _ => errors.add(field, "There is no such field."),
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,9 +13,12 @@ use gatehouse_platform::AnalysisInput;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type},
+};
 
-use super::SignedIn;
+use super::{PathId, SignedIn};
 use crate::{
     http_errors::{HttpError, Problem},
     security::FILE_LIMIT,
@@ -25,20 +28,34 @@ use crate::{
 /// The longest that a script may wait for the end of an analysis, in seconds.
 const MAX_WAIT: u64 = 60;
 
-/// What to analyse: exactly one of these.
-#[derive(Debug, Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the document's schema; the body is read field by field")]
-pub struct AnalysisInputBody {
-    /// A URL.
-    url: Option<String>,
-    /// An IP address.
-    ip: Option<String>,
-    /// The hash of a file in hexadecimal: SHA-256, SHA-1 or MD5.
-    sha256: Option<String>,
-    /// A reported e-mail (RFC 5322), whole.
-    email: Option<String>,
-    /// A file.
-    file: Option<FileBody>,
+/// What to analyse. Only a schema: the body is read field by field.
+pub struct AnalysisInputBody;
+
+impl PartialSchema for AnalysisInputBody {
+    /// One shape for each of the fields; all others are null or left out.
+    fn schema() -> RefOr<Schema> {
+        let text = |what: &str| Schema::from(ObjectBuilder::new().schema_type(Type::String).description(Some(what))).into();
+        let fields: [(&str, RefOr<Schema>); 5] = [
+            ("url", text("A URL.")),
+            ("ip", text("An IP address.")),
+            ("sha256", text("The hash of a file in hexadecimal: SHA-256, SHA-1 or MD5.")),
+            ("email", text("A reported e-mail (RFC 5322), whole.")),
+            ("file", Ref::from_schema_name("FileBody").into()),
+        ];
+        let mut one_of = OneOfBuilder::new().description(Some("What to analyse: exactly one of these."));
+        for (name, schema) in fields {
+            let nothing = Schema::from(ObjectBuilder::new().schema_type(Type::Null));
+            let shape = ObjectBuilder::new().property(name, schema).required(name).additional_properties(Some(nothing));
+            one_of = one_of.item(shape);
+        }
+        Schema::from(one_of).into()
+    }
+}
+
+impl ToSchema for AnalysisInputBody {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((FileBody::name().into(), FileBody::schema()));
+    }
 }
 
 /// A file.
@@ -75,7 +92,7 @@ pub struct ListParams {
     /// Only these.
     kind: Option<SubjectKind>,
     /// `created_at`; a minus in front: the newest first.
-    #[param(default = "-created_at")]
+    #[param(default = "-created_at", pattern = "^(-?created_at)?$")]
     sort: Option<String>,
     /// Items on a page.
     #[param(minimum = 1, maximum = 200, default = 50)]
@@ -129,7 +146,7 @@ pub async fn start(
     )
 )]
 pub async fn get(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId,
 ) -> Result<Json<AnalysisView>, HttpError> {
     Ok(Json(state.platform.analysis(&actor, &id).await?))
 }

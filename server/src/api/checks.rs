@@ -5,7 +5,7 @@ use gatehouse_domain::{AppError, ChecksForm, ChecksView, HealthChange, ProxyChoi
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{JsonBody, SignedIn};
+use super::{OptionalBody, SignedIn};
 use crate::{
     http_errors::{HttpError, Problem},
     state::AppState,
@@ -13,14 +13,16 @@ use crate::{
 
 /// Scheduled checks as they are sent.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct ChecksInput {
     /// 0 (never), 5, 10, 15, 30, 60, 360 or 1440.
-    #[schema(default = 0)]
+    #[schema(default = 0, maximum = 1440, nullable = false)]
     every_minutes: Option<u16>,
     /// Told of each change of health, by a POST of JSON; null: nobody is.
     webhook_url: Option<String>,
     /// Which way that goes.
+    #[schema(nullable = false)]
     webhook_proxy: Option<ProxyChoice>,
 }
 
@@ -48,9 +50,11 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn) -> Re
     )
 )]
 pub async fn put(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, OptionalBody(body): OptionalBody,
 ) -> Result<Json<ChecksView>, HttpError> {
     actor.may_change()?;
+    // All fields are optional: what got lost on its way must not end the checks.
+    let body = body.ok_or_else(|| AppError::Malformed("Send a JSON object; {} ends the checks.".into()))?;
     let form = ChecksForm::from_json(&body).map_err(AppError::from)?;
     Ok(Json(state.platform.set_checks(&actor, &form).await?))
 }

@@ -14,6 +14,7 @@ use crate::{
 
 /// A policy as it is sent. What an answer has besides is accepted and ignored.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct PolicyInput {
     /// In TOML, as in a policy file. Without a rule everything is refused.
@@ -23,11 +24,14 @@ pub struct PolicyInput {
 
 /// What is to be explained.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct QuestionInput {
     /// `http://host/path`, or `https://host` for a tunnel.
+    #[schema(min_length = 1)]
     url: String,
     /// The address that asks.
+    #[schema(min_length = 1)]
     client: String,
     /// The person who asks.
     person: Option<String>,

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     response::Response,
 };
 use gatehouse_domain::{AppError, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, Page};
@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{JsonBody, SignedIn, if_match};
+use super::{JsonBody, PathId, SignedIn, if_match};
 use crate::{
     http_errors::{HttpError, Problem},
     state::AppState,
@@ -21,14 +21,15 @@ const LIST: &str = "/api/v1/gateway/people";
 
 /// Somebody as it is sent. Read-only fields of the answer are accepted and ignored, unknown ones refused.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct GatewayPersonInput {
     /// The user name: 1 to 100 characters without a colon, unique in the company without regard to case. Also not the one of a
     /// `[[person]]` of the policy.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// Needed when somebody is made; left out later, the stored one stays.
-    #[schema(format = Password, write_only, min_length = 8, max_length = 200)]
+    #[schema(format = Password, write_only, nullable = false, min_length = 8, max_length = 200)]
     password: Option<String>,
     /// Groups, as rules of the policy name them.
     groups: Option<Vec<String>>,
@@ -42,7 +43,7 @@ pub struct ListParams {
     /// Searched for in names and groups; all words must be there.
     q: Option<String>,
     /// `name`; a minus in front turns the order round.
-    #[param(default = "name")]
+    #[param(default = "name", pattern = "^(-?name)?$")]
     sort: Option<String>,
     /// Items on a page.
     #[param(minimum = 1, maximum = 200, default = 50)]
@@ -99,9 +100,7 @@ pub async fn create(
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
-) -> Result<Response, HttpError> {
+pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId) -> Result<Response, HttpError> {
     Ok(with_etag(state.platform.gateway_person(&actor, &id).await?))
 }
 
@@ -122,8 +121,7 @@ pub async fn get(
     )
 )]
 pub async fn replace(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
     actor.may_change()?;
     // What does not exist is not found, whatever the body says.
@@ -146,7 +144,7 @@ pub async fn replace(
     )
 )]
 pub async fn delete(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap,
 ) -> Result<StatusCode, HttpError> {
     state.platform.delete_gateway_person(&actor, &id, if_match(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)

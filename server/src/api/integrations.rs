@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     response::Response,
 };
 use gatehouse_domain::{
-    AppError, Capabilities, Exclusions, IntegrationForm, IntegrationQuery, IntegrationReport, IntegrationStatus, IntegrationView,
-    KeyNeed, Page, ProxyChoice,
+    AppError, Capabilities, IntegrationForm, IntegrationQuery, IntegrationReport, IntegrationStatus, IntegrationView, KeyNeed,
+    Page, ProxyChoice,
 };
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{JsonBody, SignedIn, if_match, text_fields};
+use super::{JsonBody, OptionalBody, PathId, SignedIn, if_match, no_fields, text_fields};
 use crate::{
     http_errors::{HttpError, Problem},
     state::AppState,
@@ -24,13 +24,15 @@ use crate::{
 
 /// An integration as it is sent. Read-only fields of the answer are accepted and ignored, unknown ones refused.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct IntegrationInput {
     /// 1 to 100 characters; unique in the company without regard to case.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// The engine: one of `GET /api/v1/engines`.
     #[serde(rename = "type")]
+    #[schema(min_length = 1)]
     kind: String,
     /// What it is for.
     #[schema(max_length = 500)]
@@ -40,23 +42,24 @@ pub struct IntegrationInput {
     /// At most 20.
     tags: Option<Vec<String>>,
     /// Which way its requests take; the company's default when left out.
+    #[schema(nullable = false)]
     proxy: Option<ProxyChoice>,
     /// What it looks at, at least one; what a new one of this type starts with when left out.
-    capabilities: Option<Capabilities>,
+    capabilities: Option<CapabilitiesInput>,
     /// Whether it takes part in analyses.
-    #[schema(default = "active")]
+    #[schema(default = "active", nullable = false)]
     status: Option<IntegrationStatus>,
     /// Left out: the stored one is kept. Null: it is erased. It must be given again when the origin of `api_url` changes.
-    #[schema(format = Password, write_only)]
+    #[schema(format = Password, write_only, min_length = 1)]
     api_key: Option<String>,
     /// As `api_key`, for types with a second secret.
-    #[schema(format = Password, write_only)]
+    #[schema(format = Password, write_only, min_length = 1)]
     api_password: Option<String>,
     /// Send only scheme and host of URLs.
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     hide_url_parameters: Option<bool>,
     /// What never leaves.
-    exclusions: Option<Exclusions>,
+    exclusions: Option<ExclusionsInput>,
     /// How many detections, or what score, make `malicious`; for types that have one.
     detection_threshold: Option<u16>,
     /// How long an answer is used again, in hours; 0: not at all.
@@ -68,8 +71,42 @@ pub struct IntegrationInput {
     /// Certificates trusted besides the system's, for the service, as PEM.
     ca_pem: Option<String>,
     /// Settings of the type's own, by name.
-    options: Option<BTreeMap<String, String>>,
+    options: Option<BTreeMap<String, Option<String>>>,
 }
+
+/// What an integration shall look at.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the document's schema; the body is read field by field")]
+pub struct CapabilitiesInput {
+    /// URLs.
+    #[schema(default = false, nullable = false)]
+    url: Option<bool>,
+    /// Addresses of senders, and other IP addresses.
+    #[schema(default = false, nullable = false)]
+    sender_ip: Option<bool>,
+    /// Attachments and files.
+    #[schema(default = false, nullable = false)]
+    attachment: Option<bool>,
+}
+
+/// What is never sent to an engine.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the document's schema; the body is read field by field")]
+pub struct ExclusionsInput {
+    /// Hosts, `*.suffix`, or the beginning of a URL (`https://intranet.example/hr/`).
+    urls: Option<Vec<String>>,
+    /// Addresses and networks.
+    ips: Option<Vec<String>>,
+    /// File extensions.
+    extensions: Option<Vec<String>>,
+}
+
+/// The body of a call that takes none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoFields {}
 
 /// Parameters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -79,7 +116,7 @@ pub struct ListParams {
     /// Searched for in name, description, type, address and tags.
     q: Option<String>,
     /// `name`, `type`, `status` or `created_at`; a minus in front turns the order round.
-    #[param(default = "name")]
+    #[param(default = "name", pattern = "^(-?(name|type|status|created_at))?$")]
     sort: Option<String>,
     /// Only this type.
     #[serde(rename = "type")]
@@ -196,9 +233,7 @@ pub async fn create(
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
-) -> Result<Response, HttpError> {
+pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId) -> Result<Response, HttpError> {
     Ok(with_etag(state.platform.integration(&actor, &id).await?))
 }
 
@@ -219,8 +254,7 @@ pub async fn get(
     )
 )]
 pub async fn replace(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
     actor.may_change()?;
     // What does not exist is not found, whatever the body says.
@@ -242,7 +276,7 @@ pub async fn replace(
     )
 )]
 pub async fn delete(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap,
 ) -> Result<StatusCode, HttpError> {
     state.platform.delete_integration(&actor, &id, if_match(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -260,7 +294,7 @@ pub async fn delete(
     )
 )]
 pub async fn duplicate(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId,
 ) -> Result<Response, HttpError> {
     Ok(created(state.platform.duplicate_integration(&actor, &id).await?))
 }
@@ -303,21 +337,22 @@ pub async fn test_draft(
 /// Tests a saved integration and keeps the result as its last one.
 #[utoipa::path(
     post, path = "/api/v1/integrations/{id}/test", operation_id = "testIntegration", tag = "integrations",
-    params(("id" = String, Path)),
+    params(("id" = String, Path)), request_body = Option<NoFields>,
     responses(
         (status = 200, description = "The report, also when the test failed", body = IntegrationReport),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_tests`", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "Seconds to wait"))),
     )
 )]
 pub async fn test_saved(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, OptionalBody(body): OptionalBody,
 ) -> Result<Json<IntegrationReport>, HttpError> {
     actor.may_change()?;
-    text_fields(&body, &[])?;
+    text_fields(&body.unwrap_or_else(no_fields), &[])?;
     Ok(Json(state.platform.test_integration(&actor, &id).await?))
 }
 

@@ -5,6 +5,7 @@ mod checks;
 mod gateway;
 mod gateway_people;
 mod integrations;
+mod openapi;
 mod proxies;
 mod sessions;
 mod tokens;
@@ -15,7 +16,7 @@ use std::{collections::HashMap, sync::OnceLock};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
     response::{IntoResponse, Response},
 };
 use gatehouse_domain::AppError;
@@ -40,7 +41,7 @@ use crate::{
 #[openapi(
     info(
         title = "Gatehouse",
-        description = "Proxy settings, and the ways an organisation's traffic takes. Errors are RFC 9457 problem documents with a stable `code`."
+        description = "Proxy settings, and the ways an organisation's traffic takes. Errors are RFC 9457 problem documents with a stable `code`. Bodies are JSON, whatever `Content-Type` says. An empty parameter of a query counts as left out."
     ),
     components(schemas(Problem)),
     modifiers(&Security),
@@ -95,7 +96,7 @@ fn routes() -> OpenApiRouter<AppState> {
 pub fn router() -> Router<AppState> {
     let (router, _) = routes().split_for_parts();
     router
-        .route("/api/v1/openapi.json", axum::routing::get(openapi))
+        .route("/api/v1/openapi.json", axum::routing::get(show_document))
         .route("/api", axum::routing::any(unknown))
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(method_not_allowed)
@@ -105,7 +106,7 @@ async fn unknown() -> HttpError {
     HttpError(AppError::NotFound)
 }
 
-async fn openapi() -> Response {
+async fn show_document() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
 }
 
@@ -114,8 +115,11 @@ async fn openapi() -> Response {
 pub fn openapi_json() -> &'static str {
     static JSON: OnceLock<String> = OnceLock::new();
     JSON.get_or_init(|| {
-        let (_, document) = routes().split_for_parts();
-        document.to_pretty_json().unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
+        let (_, mut document) = routes().split_for_parts();
+        openapi::complete(&mut document);
+        // utoipa 5 writes this key of a link as Rust does (OpenAPI 3.1, 4.8.20 has it in camel case).
+        let json = document.to_pretty_json().map(|json| json.replace("\"operation_id\":", "\"operationId\":"));
+        json.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
     })
 }
 
@@ -134,20 +138,50 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
-/// A body that is JSON. What is wrong with it is said as a problem document.
+/// The identifier in a path. What is no text, like `%FF`, identifies nothing: it is not found, as anything else that is not there.
+pub struct PathId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| HttpError(AppError::NotFound))
+    }
+}
+
+/// A body that is JSON. What is wrong with it is said as a problem document. No body is an object without fields: what is missing is
+/// then named field by field.
 pub struct JsonBody(pub Value);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, HttpError> {
+        let OptionalBody(body) = OptionalBody::from_request(request, state).await?;
+        Ok(Self(body.unwrap_or_else(no_fields)))
+    }
+}
+
+/// An object without fields.
+fn no_fields() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// As [`JsonBody`], for calls where no body and an empty object are not the same, or where none is needed. `null` is none.
+pub struct OptionalBody(pub Option<Value>);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     type Rejection = HttpError;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, HttpError> {
         let bytes = axum::body::to_bytes(request.into_body(), BODY_LIMIT)
             .await
             .map_err(|_| HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }))?;
-        // An empty body is an object without fields: what is missing is then named field by field.
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self(Value::Object(serde_json::Map::new())));
+            return Ok(Self(None));
         }
+        // `null` is read as `None`.
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| HttpError(AppError::Malformed(format!("The body is not JSON: {error}."))))

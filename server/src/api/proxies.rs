@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     response::Response,
 };
 use gatehouse_domain::{
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{JsonBody, SignedIn, if_match, text_fields};
+use super::{JsonBody, OptionalBody, PathId, SignedIn, if_match, no_fields, text_fields};
 use crate::{
     http_errors::{HttpError, Problem},
     state::AppState,
@@ -22,29 +22,31 @@ use crate::{
 
 /// A proxy setting as it is sent. Read-only fields of the answer are accepted and ignored, unknown ones refused.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct ProxyInput {
     /// 1 to 100 characters; unique in the company without regard to case.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// Host name or IP address.
+    #[schema(min_length = 1)]
     host: String,
     /// Port.
     #[schema(minimum = 1, maximum = 65535)]
     port: u16,
     /// How to speak to the proxy.
-    #[schema(default = "http")]
+    #[schema(default = "http", nullable = false)]
     scheme: Option<Scheme>,
     /// What the proxy asks for.
-    #[schema(default = "transparent")]
+    #[schema(default = "transparent", nullable = false)]
     authentication: Option<Authentication>,
     /// For `basic`.
     username: Option<String>,
     /// For `basic`. Left out: the stored one is kept. Null: it is erased. It must be given again when host, port or scheme change.
-    #[schema(format = Password, write_only)]
+    #[schema(format = Password, write_only, min_length = 1)]
     password: Option<String>,
     /// Make it the company's default.
-    #[schema(default = false)]
+    #[schema(default = false, nullable = false)]
     is_default: Option<bool>,
     /// Hosts, `*.suffix`, addresses and networks, each with an optional `:port`, that do not go through the proxy.
     bypass: Option<Vec<String>>,
@@ -60,6 +62,7 @@ pub struct ProxyInput {
 
 /// What to test.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct DraftTest {
     /// The values; the name is not needed. With the `id` of a saved setting the password may be left out.
@@ -70,6 +73,7 @@ pub struct DraftTest {
 
 /// What to test a saved setting with.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct SavedTest {
     /// URL to ask for; the installation's default when left out.
@@ -84,7 +88,7 @@ pub struct ListParams {
     /// Searched for in name, host and user name.
     q: Option<String>,
     /// `name`, `host`, `port`, `authentication`, `is_default` or `created_at`; a minus in front turns the order round.
-    #[param(default = "name")]
+    #[param(default = "name", pattern = "^(-?(name|host|port|authentication|is_default|created_at))?$")]
     sort: Option<String>,
     /// Only these.
     authentication: Option<Authentication>,
@@ -93,6 +97,7 @@ pub struct ListParams {
     /// Only the default, or all others.
     is_default: Option<bool>,
     /// Only these.
+    #[param(minimum = 1, maximum = 65535)]
     port: Option<u16>,
     /// Exactly this name, without regard to case.
     name: Option<String>,
@@ -153,9 +158,7 @@ pub async fn create(
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
-) -> Result<Response, HttpError> {
+pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId) -> Result<Response, HttpError> {
     Ok(with_etag(state.platform.proxy(&actor, &id).await?))
 }
 
@@ -176,8 +179,7 @@ pub async fn get(
     )
 )]
 pub async fn replace(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
     actor.may_change()?;
     // What does not exist is not found, whatever the body says.
@@ -199,7 +201,7 @@ pub async fn replace(
     )
 )]
 pub async fn delete(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, headers: HeaderMap,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap,
 ) -> Result<StatusCode, HttpError> {
     state.platform.delete_proxy(&actor, &id, if_match(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -216,7 +218,7 @@ pub async fn delete(
     )
 )]
 pub async fn make_default(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId,
 ) -> Result<Response, HttpError> {
     Ok(with_etag(state.platform.make_default_proxy(&actor, &id).await?))
 }
@@ -232,7 +234,7 @@ pub async fn make_default(
     )
 )]
 pub async fn duplicate(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId,
 ) -> Result<Response, HttpError> {
     let view = state.platform.duplicate_proxy(&actor, &id).await?;
     Ok(created(view))
@@ -307,10 +309,10 @@ pub async fn test_draft(
     )
 )]
 pub async fn test_saved(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>, JsonBody(body): JsonBody,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, OptionalBody(body): OptionalBody,
 ) -> Result<Json<TestReport>, HttpError> {
     actor.may_change()?;
-    let fields = text_fields(&body, &["target"])?;
+    let fields = text_fields(&body.unwrap_or_else(no_fields), &["target"])?;
     Ok(Json(state.platform.test_proxy(&actor, &id, fields.get("target").map(String::as_str), nobody_watches()).await?))
 }
 

@@ -19,12 +19,14 @@ use crate::{
 
 /// Who signs in.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct SignIn {
     /// E-mail address.
+    #[schema(min_length = 1)]
     email: String,
     /// Password.
-    #[schema(format = Password, write_only)]
+    #[schema(format = Password, write_only, min_length = 1)]
     password: String,
 }
 
@@ -74,8 +76,8 @@ pub async fn sign_in(
 
 /// Signs out; the session ends at once.
 #[utoipa::path(
-    delete, path = "/api/v1/sessions", operation_id = "signOut", tag = "sessions",
-    responses((status = 204), (status = 403, description = "`foreign_origin`", body = Problem, content_type = "application/problem+json"))
+    delete, path = "/api/v1/sessions", operation_id = "signOut", tag = "sessions", security((), ("session" = [])),
+    responses((status = 204, description = "Nobody is signed in any more, or nobody was"), (status = 403, description = "`foreign_origin`", body = Problem, content_type = "application/problem+json"))
 )]
 pub async fn sign_out(State(state): State<AppState>, Extension(visitor): Extension<Visitor>) -> Result<Response, HttpError> {
     if let Some(session) = &visitor.session {

@@ -1,15 +1,12 @@
 //! `/api/v1/tokens`: API tokens of the person who asks.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use gatehouse_domain::{Page, TokenView};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{JsonBody, SignedIn, text_fields};
+use super::{JsonBody, PathId, SignedIn, text_fields};
 use crate::{
     http_errors::{HttpError, Problem},
     state::AppState,
@@ -17,9 +14,11 @@ use crate::{
 
 /// A new token.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document's schema; the body is read field by field")]
 pub struct TokenInput {
     /// What it is for.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
 }
 
@@ -71,7 +70,7 @@ pub async fn create(
     )
 )]
 pub async fn delete(
-    State(state): State<AppState>, SignedIn(actor): SignedIn, Path(id): Path<String>,
+    State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId,
 ) -> Result<StatusCode, HttpError> {
     state.platform.delete_token(&actor, &id).await?;
     Ok(StatusCode::NO_CONTENT)

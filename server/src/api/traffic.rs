@@ -7,10 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::stream;
-use gatehouse_domain::{AppError, Page, Route, TrafficQuery, TrafficView};
+use gatehouse_domain::{AppError, Cause, Page, Route, TrafficQuery, TrafficView};
 use http::header;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{
+    IntoParams,
+    openapi::{Object, ObjectBuilder, Type},
+};
 
 use super::SignedIn;
 use crate::{
@@ -34,17 +37,28 @@ pub struct ListParams {
     consumer: Option<String>,
     /// Exactly this host, with or without port.
     host: Option<String>,
-    /// A cause; `any` for all that failed, `none` for all that did not.
+    #[param(schema_with = cause_filter)]
     cause: Option<String>,
     /// Only what ended at or after this moment (RFC 3339).
+    #[param(format = DateTime)]
     from: Option<String>,
     /// Only what ended before this moment (RFC 3339).
+    #[param(format = DateTime)]
     to: Option<String>,
+    /// The newest are always first.
+    #[param(default = "-at", pattern = "^(-at|-created_at)?$")]
+    sort: Option<String>,
     /// Items on a page.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// The `next` of the page before.
     cursor: Option<String>,
+}
+
+fn cause_filter() -> Object {
+    let causes = Cause::ALL.iter().map(|cause| cause.as_str()).chain(["any", "none"]);
+    let what = "A cause; `any` for all that failed, `none` for all that did not.";
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(causes)).description(Some(what)).build()
 }
 
 /// The platform's own requests and those through its gateways, the newest first. A page may be short, or empty, and still have a `next`.

@@ -17,6 +17,25 @@ fn probes_answer_without_an_account() {
     assert_eq!((method.status, method.code()), (405, "method_not_allowed"));
 }
 
+/// Found by schemathesis (make test-api).
+#[test]
+fn answers_keep_to_the_document_also_where_requests_do_not() {
+    let server = Start::new().start();
+    for (method, path) in [("GET", "proxies"), ("PUT", "integrations"), ("DELETE", "tokens"), ("GET", "analyses")] {
+        let answer = server.call(method, &format!("/api/v1/{path}/%FF"), Some(&json!({})));
+        assert_eq!((answer.status, answer.header("content-type")), (404, "application/problem+json"), "{method} {path}");
+    }
+    let hourly = json!({"every_minutes": 60});
+    server.put("/api/v1/checks", &hourly).expect(200);
+    let nothing = server.call("PUT", "/api/v1/checks", None);
+    assert_eq!((nothing.status, nothing.code()), (400, "malformed"));
+    assert_eq!(server.get("/api/v1/checks").expect(200)["every_minutes"], hourly["every_minutes"]);
+    let saved = server.proxy("Corp-EU");
+    let test = format!("/api/v1/proxies/{}/test", saved["id"].as_str().expect("an identifier"));
+    server.post(&test, &json!(null)).expect(200);
+    assert_eq!(server.get("/api/v1/integrations?sort=--name").code(), "invalid");
+}
+
 #[test]
 fn metrics_count_requests_and_name_nobody() {
     let server = Start::new().empty().start();
