@@ -94,7 +94,7 @@ async fn limit_body(request: Request, next: axum::middleware::Next) -> Response 
 
 /// Reads what is refused, if it is not much and comes soon: a connection that is closed in the middle of a body loses the answer
 /// for many clients, who then tell of a broken connection instead of a body that is too large.
-async fn discard(request: Request) {
+pub async fn discard(request: Request) {
     const MUCH: usize = 16 * 1024 * 1024;
     let mut rest = http_body_util::Limited::new(request.into_body(), MUCH);
     let all = async { while let Some(Ok(_)) = http_body_util::BodyExt::frame(&mut rest).await {} };

@@ -155,6 +155,7 @@ pub async fn same_origin(State(state): State<AppState>, request: Request, next: 
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
         && !is_same_origin(&state, request.headers(), request.uri().authority().map(Authority::as_str))
     {
+        crate::router::discard(request).await;
         return HttpError(AppError::ForeignOrigin).into_response();
     }
     next.run(request).await

@@ -78,7 +78,8 @@ fn an_installation_begins_with_a_certificate_of_its_own() {
     let signed = sign_in(&server.url);
     assert!(signed.starts_with("HTTP/2 201") && signed.contains("; Secure"), "{signed}");
     for foreign in ["https://evil.example".to_string(), format!("https://127.0.0.1:{}", port(&server) ^ 1), "null".into()] {
-        assert!(sign_in(&foreign).starts_with("HTTP/2 403"), "{foreign}");
+        let refused = sign_in(&foreign);
+        assert!(refused.starts_with("HTTP/2 403"), "{foreign}: {refused}");
     }
 
     // Plain HTTP is told where to go, and nothing is done.

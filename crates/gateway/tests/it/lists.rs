@@ -244,14 +244,14 @@ async fn slow_publishers_hold_up_no_other_list() {
             });
         }
     });
-    let urls: Vec<String> = (0..8).map(|number| format!("http://127.0.0.1:{port}/{number}")).collect();
+    let urls: Vec<String> = (0..6).map(|number| format!("http://127.0.0.1:{port}/{number}")).collect();
     let following = Following::start(policy(&urls.join("', '"), "1 h", "")).await;
     let begun = Instant::now();
-    for number in 0..8 {
+    for number in 0..6 {
         following.soon_in_category(&format!("slow{number}.example"), true).await;
     }
-    assert!(begun.elapsed() < Duration::from_secs(6), "one after another they take eight seconds: {:?}", begun.elapsed());
-    assert_eq!(counts.lock().unwrap().1, 4, "so many at once");
+    assert!(begun.elapsed() < Duration::from_secs(6), "one after another they take six seconds, and more: {:?}", begun.elapsed());
+    assert_eq!(counts.lock().unwrap().1, 2, "so many at once");
 }
 
 #[tokio::test]

@@ -35,6 +35,9 @@ const MAX_RECORDS: usize = 1000;
 /// The records of a table's first page: nobody knows yet how large they are.
 const FIRST_PAGE: usize = 16;
 
+/// The table whose records are files: what engines are to be given while an analysis runs.
+const FILES: &str = "analysis_file";
+
 /// How long whoever takes the bytes may pause. A snapshot keeps the engine from tidying up.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -227,6 +230,10 @@ impl<'a> Pages<'a> {
             // At most twice as many as before: what comes may be larger than what was.
             let fitting = PAGE * self.records / self.bytes.max(1);
             self.limit = fitting.clamp(1, (self.limit * 2).min(MAX_RECORDS));
+        }
+        if self.table == FILES {
+            // Each may be twenty times a page; how large the others were says nothing, and a server takes messages of 64 MiB.
+            self.limit = 1;
         }
         let range = RecordIdKeyRange { start: self.after.clone(), end: std::ops::Bound::Unbounded };
         let range = RecordId::new(self.table, RecordIdKey::Range(Box::new(range)));
