@@ -1,7 +1,7 @@
 //! What the server gives each request that renders a page or runs a server function.
 
 use gatehouse_domain::{AppError, Secret};
-use gatehouse_platform::{Actor, Platform};
+use gatehouse_platform::{Actor, Origin, Platform};
 use leptos::prelude::use_context;
 
 use crate::{error::ApiError, outcome::FormOutcome};
@@ -17,6 +17,8 @@ pub struct RequestContext {
     pub session: Option<Secret>,
     /// Where the request comes from, for throttling.
     pub address: String,
+    /// The same for the audit log.
+    pub origin: Origin,
     /// `light`, `dark` or empty for the system's, from the cookie `theme`.
     pub theme: String,
     /// What a posted form led to, when this request is one.

@@ -121,8 +121,10 @@ async fn installation() -> Installation {
     let password = Secret::new("correct horse battery staple");
     let input = SetUp { company: "Bench".into(), name: "Bench".into(), email: email.into(), password: password.clone() };
     platform.ensure_first_administrator(&input).await.unwrap();
-    let session = platform.sign_in(email, &password, "127.0.0.1").await.unwrap();
-    let actor = platform.authenticate(&Caller::Session(session.secret)).await.unwrap();
+    let session =
+        platform.sign_in(email, &password, None, "127.0.0.1", &gatehouse_platform::Origin::command_line()).await.unwrap();
+    let actor =
+        platform.authenticate(&Caller::Session(session.secret), gatehouse_platform::Origin::command_line()).await.unwrap();
     Installation { _folder: folder, store, keys, platform, actor }
 }
 

@@ -8,7 +8,7 @@ use std::{io::Read as _, path::Path, sync::Arc};
 use axum::{Json, Router, extract::State, routing::post};
 use bytes::Bytes;
 use gatehouse_domain::{AppError, Role, Secret};
-use gatehouse_platform::Platform;
+use gatehouse_platform::{Platform, Verified};
 use gatehouse_store::OpenError;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::{
-    config::{AdminCommand, RoleArg, Settings},
+    config::{AdminCommand, AuditCommand, RoleArg, Settings},
     doctor,
     startup::{self, StartError, socket_address},
 };
@@ -37,6 +37,10 @@ pub enum Order {
         name: String,
     },
     RotateKey,
+    /// Look through the audit log.
+    VerifyAudit {
+        company: Option<String>,
+    },
     /// Whether somebody answers.
     Ping,
     /// Test proxies and engines, for the doctor.
@@ -60,22 +64,50 @@ pub async fn run(settings: Settings, command: AdminCommand) -> Result<(), String
                 RoleArg::Owner => Role::Owner,
                 RoleArg::Administrator => Role::Administrator,
                 RoleArg::Auditor => Role::Auditor,
+                RoleArg::Provider => Role::Provider,
             };
             Order::Create { email, password, company, name, role }
         }
         AdminCommand::Token { email, name } => Order::Token { email, name },
         AdminCommand::RotateKey => Order::RotateKey,
     };
-    let answer = match startup::open(&settings).await {
-        Ok(platform) => carry_out(&platform, order).await?,
-        Err(StartError::Open(OpenError::Locked(_))) => match settings.socket() {
-            Some(socket) => send(&socket, &order).await?,
-            None => return Err("the database is in use by another process".into()),
-        },
-        Err(error) => return Err(error.to_string()),
-    };
-    println!("{answer}");
+    println!("{}", have_done(&settings, order).await?);
     Ok(())
+}
+
+/// Looks through the audit log. What is wrong with it is an error.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn audit(settings: Settings, command: AuditCommand) -> Result<(), String> {
+    let AuditCommand::Verify { company } = command;
+    println!("{}", have_done(&settings, Order::VerifyAudit { company }).await?);
+    Ok(())
+}
+
+/// Carries an order out, here or in the server that has the database.
+async fn have_done(settings: &Settings, order: Order) -> Outcome {
+    match startup::open(settings).await {
+        Ok(platform) => carry_out(&platform, order).await,
+        Err(StartError::Open(OpenError::Locked(_))) => match settings.socket() {
+            Some(socket) => send(&socket, &order).await,
+            None => Err("the database is in use by another process".into()),
+        },
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What was found, a line for each log; an error as soon as one of them is not whole.
+async fn verify_audit(platform: &Platform, company: Option<&str>) -> Outcome {
+    let verified = platform.verify_audit(company).await.map_err(|error| in_words(&error))?;
+    let is_whole = verified.iter().all(|(_, verified)| verified.problem.is_none());
+    let lines = verified.into_iter().map(|(name, Verified { head, problem })| match problem {
+        Some(problem) => format!("{name}: NOT WHOLE: {problem}."),
+        None if head.number == 0 => format!("{name}: nothing is in the log."),
+        None => format!("{name}: whole, {} entries, the last one's hash is {}", head.number, head.hash),
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    if is_whole { Ok(text) } else { Err(format!("the audit log is not what was written.\n{text}")) }
 }
 
 async fn carry_out(platform: &Platform, order: Order) -> Outcome {
@@ -87,6 +119,7 @@ async fn carry_out(platform: &Platform, order: Order) -> Outcome {
         Order::Token { email, name } => {
             platform.create_token_for(&email, &name).await.map(|token| token.secret.expose().to_string())
         }
+        Order::VerifyAudit { company } => return verify_audit(platform, company.as_deref()).await,
         Order::Ping => return Ok(String::new()),
         Order::Inspect => return doctor::inspect(platform).await,
         Order::RotateKey => {

@@ -70,6 +70,12 @@ pub enum Command {
         #[command(subcommand)]
         command: AdminCommand,
     },
+    /// Look through the audit log; works beside a running server
+    Audit {
+        /// Which.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Write everything that is in the database, but the key, to a file; works beside a running server
     Backup {
         /// The file to make, or - for standard output
@@ -207,6 +213,17 @@ pub enum AdminCommand {
     RotateKey,
 }
 
+/// What can be done with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Say whether nothing of it was changed or removed, and where each log ends
+    Verify {
+        /// Only this company's
+        #[arg(long)]
+        company: Option<String>,
+    },
+}
+
 /// A role on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum RoleArg {
@@ -216,6 +233,8 @@ pub enum RoleArg {
     Administrator,
     /// Sees all but secrets, changes nothing
     Auditor,
+    /// Makes, suspends and deletes companies; sees nothing of what is theirs
+    Provider,
 }
 
 /// A path, or an empty one, which means "not set": unit and compose files have such variables.

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gatehouse_app::forms::{self, CookieChange, FormResult, PostedFile};
-use gatehouse_domain::AppError;
+use gatehouse_domain::{AppError, Operation};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::{
@@ -28,7 +28,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     } else if content_type.starts_with("multipart/form-data") && takes_files(parts.uri.path()) {
         // Only for those who may: nobody else's files are read.
         let may = match parts.extensions.get::<Visitor>() {
-            Some(Visitor { actor: Ok(actor), .. }) => actor.may_change(),
+            Some(Visitor { actor: Ok(actor), .. }) => actor.may(Operation::StartAnalysis),
             _ => Err(AppError::Unauthorized),
         };
         let mut posted = Request::from_parts(parts.clone(), body);

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             Command::Doctor { quick, json, .. } => doctor::run(settings, quick, json).await,
             Command::Gateway { .. } => gateway::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
+            Command::Audit { command } => admin::audit(settings, command).await,
             Command::Backup { file, force } => backup::backup(settings, &file, force).await,
             Command::Restore { file, replace } => backup::restore(settings, &file, replace).await,
             Command::Openapi => Ok(()),

@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gatehouse_app::{context::RequestContext, error::ServerFunction, outcome::FormOutcome, shell};
+use gatehouse_platform::Origin;
 use http::{HeaderValue, header};
 use leptos::prelude::provide_context;
 
@@ -58,6 +59,7 @@ pub fn context(state: &AppState, request: &Request, outcome: Option<FormOutcome>
         actor: visitor.and_then(|v| v.actor.clone().ok()),
         session: visitor.and_then(|v| v.session.clone()),
         address: visitor.map(|v| v.address.clone()).unwrap_or_default(),
+        origin: visitor.map_or_else(|| Origin::nobody("", ""), |v| v.origin.clone()),
         theme: visitor.map(|v| v.theme.clone()).unwrap_or_default(),
         outcome,
     }

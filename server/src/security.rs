@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gatehouse_domain::{AppError, Secret};
-use gatehouse_platform::{Actor, Caller};
+use gatehouse_platform::{Actor, Caller, Origin};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::Authority};
 use ipnet::IpNet;
 
@@ -32,6 +32,8 @@ pub struct Visitor {
     pub session: Option<Secret>,
     /// The address that is throttled.
     pub address: String,
+    /// Where they come from, for the audit log.
+    pub origin: Origin,
     /// From the cookie.
     pub theme: String,
 }
@@ -79,15 +81,15 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         Some(value) => Some(bearer(value).map(|token| Caller::Token(Secret::new(token)))),
         None => session.clone().map(|session| Some(Caller::Session(session))),
     };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let origin = Origin::nobody(peer.map(|peer| peer.to_string()).unwrap_or_default(), agent);
     let actor = match caller {
-        Some(Some(caller)) => state.platform.authenticate(&caller).await,
+        Some(Some(caller)) => state.platform.authenticate(&caller, origin.clone()).await,
         Some(None) | None => Err(AppError::Unauthorized),
     };
-    let address = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or_else(|| "local".to_string(), |c| throttled_address(c.0.ip()));
-    request.extensions_mut().insert(Visitor { actor, session, address, theme });
+    let address = peer.map_or_else(|| "local".to_string(), throttled_address);
+    request.extensions_mut().insert(Visitor { actor, session, address, origin, theme });
     next.run(request).await
 }
 

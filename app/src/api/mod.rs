@@ -6,3 +6,19 @@
 #[cfg(feature = "ssr")]
 pub mod access;
 pub mod proxies;
+
+/// Which operation each server function is: one that does not stand here must not be (the server does not start with it).
+#[cfg(feature = "ssr")]
+pub const OPERATIONS: &[(&str, gatehouse_domain::Operation)] = {
+    use gatehouse_domain::Operation;
+    &[
+        ("/fn/proxies/get", Operation::GetProxy),
+        ("/fn/proxies/create", Operation::CreateProxy),
+        ("/fn/proxies/replace", Operation::ReplaceProxy),
+        ("/fn/proxies/delete", Operation::DeleteProxy),
+        ("/fn/proxies/make-default", Operation::MakeDefaultProxy),
+        ("/fn/proxies/duplicate", Operation::DuplicateProxy),
+        ("/fn/proxies/test-saved", Operation::TestProxy),
+        ("/fn/proxies/test-draft", Operation::TestProxyDraft),
+    ]
+};

@@ -29,7 +29,8 @@ pub(super) async fn handle(path: &str, fields: &Fields, context: &RequestContext
 }
 
 async fn sign_in(fields: &Fields, context: &RequestContext) -> FormResult {
-    match context.platform.sign_in(fields.get("email"), &fields.secret("password"), &context.address).await {
+    let (email, password, code) = (fields.get("email"), fields.secret("password"), fields.find("code"));
+    match context.platform.sign_in(email, &password, code, &context.address, &context.origin).await {
         Ok(session) => FormResult::SeeOther {
             location: local_path(fields.get("next")).unwrap_or("/").to_string(),
             session: CookieChange::Set(session.secret),
@@ -41,7 +42,7 @@ async fn sign_in(fields: &Fields, context: &RequestContext) -> FormResult {
 
 async fn sign_out(context: &RequestContext) -> FormResult {
     if let Some(session) = &context.session
-        && let Err(error) = context.platform.sign_out(session).await
+        && let Err(error) = context.platform.sign_out(session, &context.origin).await
     {
         // The cookie goes all the same: whoever leaves wants to be gone from this browser.
         tracing::error!(%error, "the session was not ended");
@@ -56,7 +57,7 @@ async fn set_up(link: &str, fields: &Fields, context: &RequestContext) -> FormRe
         email: fields.get("email").into(),
         password: fields.secret("password"),
     };
-    match context.platform.set_up(&Secret::new(link), &input).await {
+    match context.platform.set_up(&Secret::new(link), &input, &context.origin).await {
         Ok(session) => FormResult::SeeOther {
             location: "/company/settings/proxies?flash=welcome".into(),
             session: CookieChange::Set(session.secret),

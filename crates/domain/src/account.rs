@@ -188,6 +188,8 @@ pub enum Role {
     Administrator,
     /// Sees all but secrets, changes nothing.
     Auditor,
+    /// Runs the installation for other companies: makes, suspends and deletes them, and sees nothing of what is theirs.
+    Provider,
 }
 
 impl Role {
@@ -198,6 +200,7 @@ impl Role {
             Self::Owner => "owner",
             Self::Administrator => "administrator",
             Self::Auditor => "auditor",
+            Self::Provider => "provider",
         }
     }
 
@@ -208,6 +211,7 @@ impl Role {
             Self::Owner => "Owner",
             Self::Administrator => "Administrator",
             Self::Auditor => "Auditor",
+            Self::Provider => "Provider",
         }
     }
 }
@@ -220,7 +224,8 @@ impl std::str::FromStr for Role {
             "owner" => Ok(Self::Owner),
             "administrator" => Ok(Self::Administrator),
             "auditor" => Ok(Self::Auditor),
-            _ => Err("Use owner, administrator or auditor.".into()),
+            "provider" => Ok(Self::Provider),
+            _ => Err("Use owner, administrator, auditor or provider.".into()),
         }
     }
 }
@@ -258,6 +263,143 @@ pub struct TokenView {
     /// When it was last used, to about a minute.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_used_at: Option<Timestamp>,
+}
+
+/// Somebody of the company.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PersonView {
+    /// Identifier.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// E-mail address to sign in with.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether a one-time password is asked for when they sign in.
+    pub has_second_factor: bool,
+    /// Grows by one with every change of name or role.
+    pub version: u64,
+    /// When they came.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+}
+
+/// What can be changed of somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonForm {
+    /// Name, as typed.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// Somebody who is invited and has not come yet. Never the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InvitationView {
+    /// Identifier.
+    pub id: String,
+    /// The e-mail address they will sign in with.
+    pub email: String,
+    /// What they will be allowed to do.
+    pub role: Role,
+    /// Who invited them, by name.
+    pub invited_by: String,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// How long the link works.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
+}
+
+/// An invitation, as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationForm {
+    /// E-mail address.
+    pub email: String,
+    /// What they will be allowed to do.
+    pub role: Role,
+}
+
+/// One of one's own sessions. Never its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OwnSessionView {
+    /// Identifier.
+    pub id: String,
+    /// Whether it is the one that asks.
+    pub is_current: bool,
+    /// The address it was begun from; empty where that is not known.
+    pub address: String,
+    /// What the browser said it is; empty where it said nothing.
+    pub agent: String,
+    /// When it was begun.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When it was last used, to about a minute.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub last_used_at: Timestamp,
+    /// When it ends unless it is used.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
+}
+
+/// Whether one-time passwords are asked for when one signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecondFactorView {
+    /// Whether they are.
+    pub is_on: bool,
+    /// How many recovery codes are left.
+    pub recovery_codes_left: u32,
+}
+
+/// A company, as the provider sees it: nothing of what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CompanyView {
+    /// Identifier.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Whether its people can sign in.
+    pub status: CompanyStatus,
+    /// How many people it has.
+    pub people: u64,
+    /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When all of it is deleted, if it is to be.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub delete_after: Option<Timestamp>,
+}
+
+/// Whether a company's people can sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CompanyStatus {
+    /// They can.
+    Active,
+    /// They can't, and nothing of the company's runs.
+    Suspended,
+    /// Suspended, and deleted when the waiting time is over.
+    Deleting,
+}
+
+impl CompanyStatus {
+    /// As in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+        }
+    }
 }
 
 #[cfg(test)]

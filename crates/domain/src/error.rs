@@ -38,6 +38,15 @@ pub enum AppError {
     /// E-mail and password do not belong together.
     #[error("The e-mail address or the password is not right.")]
     WrongCredentials,
+    /// E-mail and password are right, and a one-time password is asked for.
+    #[error("Enter the one-time password that your authenticator app shows.")]
+    SecondFactorRequired,
+    /// The one-time password is wrong, too old, or was used before.
+    #[error("The one-time password is not right, or was used before. Wait for the next one.")]
+    SecondFactorWrong,
+    /// The company may not be used.
+    #[error("Your company is suspended. Ask whoever runs this installation.")]
+    Suspended,
     /// The person's role does not allow it.
     #[error("Your role does not allow this. Ask an owner or administrator of your company.")]
     Forbidden,
@@ -45,7 +54,7 @@ pub enum AppError {
     #[error("This request came from another site and was refused.")]
     ForeignOrigin,
     /// The set-up or another one-time link was used or has expired.
-    #[error("This link has been used or has expired. Start the server again for a new one.")]
+    #[error("This link has been used or has expired. Ask for a new one.")]
     LinkExpired,
     /// Too many failed sign-ins.
     #[error("Too many failed sign-ins. Try again in {retry_after_s} seconds.")]
@@ -92,6 +101,9 @@ impl AppError {
             Self::NotFound => "not_found",
             Self::Unauthorized => "unauthorized",
             Self::WrongCredentials => "wrong_credentials",
+            Self::SecondFactorRequired => "second_factor_required",
+            Self::SecondFactorWrong => "second_factor_wrong",
+            Self::Suspended => "suspended",
             Self::Forbidden => "forbidden",
             Self::ForeignOrigin => "foreign_origin",
             Self::LinkExpired => "link_expired",
@@ -109,8 +121,8 @@ impl AppError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
-            Self::Unauthorized | Self::WrongCredentials => 401,
-            Self::Forbidden | Self::ForeignOrigin => 403,
+            Self::Unauthorized | Self::WrongCredentials | Self::SecondFactorRequired | Self::SecondFactorWrong => 401,
+            Self::Suspended | Self::Forbidden | Self::ForeignOrigin => 403,
             Self::NotFound => 404,
             Self::NameTaken(_) | Self::InUse(_) | Self::Changed { .. } => 409,
             Self::LinkExpired => 410,

@@ -29,6 +29,11 @@ impl FieldErrors {
         self.0.entry(field.into()).or_insert_with(|| message.into());
     }
 
+    /// Adds the messages of others.
+    pub fn merge(&mut self, others: Self) {
+        others.0.into_iter().for_each(|(field, message)| self.add(field, message));
+    }
+
     /// Keeps the value, or notes why there is none.
     pub fn check<T>(&mut self, field: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         match result {

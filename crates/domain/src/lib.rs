@@ -10,6 +10,7 @@
 pub mod account;
 pub mod address;
 pub mod analysis;
+pub mod audit;
 mod borrowed;
 pub mod bypass;
 pub mod checks;
@@ -19,6 +20,7 @@ pub mod gateway;
 pub mod host;
 pub mod integration;
 pub mod list;
+pub mod permission;
 pub mod proxy;
 pub mod report;
 pub mod route;
@@ -27,11 +29,15 @@ pub mod target;
 pub mod text;
 pub mod traffic;
 
-pub use account::{CompanyName, Email, NewPassword, PersonName, Role, SessionView, TokenName, TokenView};
+pub use account::{
+    CompanyName, CompanyStatus, CompanyView, Email, InvitationForm, InvitationView, NewPassword, OwnSessionView, PersonForm,
+    PersonName, PersonView, Role, SecondFactorView, SessionView, TokenName, TokenView,
+};
 pub use analysis::{
     AnalysisQuery, AnalysisResult, AnalysisStatus, AnalysisView, Evidence, Indicator, IndicatorKind, IntegrationRef, LyingLink,
     MailSummary, Overall, ResultStatus, Subject, SubjectKind, Verdict, overall,
 };
+pub use audit::{AuditActor, AuditEntry, AuditQuery, AuditTarget, AuditVia, AuditView};
 pub use bypass::{Bypass, BypassRule};
 pub use checks::{ChecksForm, ChecksView, HealthChange, WebhookMessage};
 pub use error::AppError;
@@ -46,6 +52,7 @@ pub use integration::{
     IntegrationReport, IntegrationStatus, IntegrationTest, IntegrationValues, IntegrationView, KeyNeed, Threshold,
 };
 pub use list::{Page, ProxyQuery, ProxySort, SortField};
+pub use permission::{Operation, Permission};
 pub use proxy::{
     Authentication, CaPem, Credentials, ProxyForm, ProxyName, ProxyValues, ProxyView, Scheme, SecretInput, Timeout, UsedBy,
     Username, Via,

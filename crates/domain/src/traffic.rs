@@ -60,6 +60,11 @@ pub struct TrafficQuery {
     pub cursor: Option<String>,
 }
 
+/// A moment as a parameter of a URL.
+pub(crate) fn moment(value: &str) -> Result<Timestamp, &'static str> {
+    chrono::DateTime::parse_from_rfc3339(value).map(|at| at.to_utc()).map_err(|_| "Write a moment like 2026-11-22T09:00:00Z.")
+}
+
 /// Which failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CauseFilter {
@@ -107,11 +112,6 @@ impl TrafficQuery {
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, FieldErrors> {
         let mut query = Self::default();
         let mut errors = FieldErrors::new();
-        let moment = |value: &str| {
-            chrono::DateTime::parse_from_rfc3339(value)
-                .map(|at| at.to_utc())
-                .map_err(|_| "Write a moment like 2026-11-22T09:00:00Z.")
-        };
         for (key, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
             match key {
                 "q" => query.q = value.trim().chars().take(200).collect(),

@@ -3,13 +3,15 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use gatehouse_domain::{
-    AppError, CompanyName, Email, FieldErrors, NewPassword, PersonName, Role, Secret, SessionView, Timestamp, TokenName,
-    TokenView,
+    AppError, AuditActor, AuditVia, CompanyName, Email, FieldErrors, NewPassword, Operation, PersonName, Role, Secret,
+    SessionView, Timestamp, TokenName, TokenView,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    CompanyId, PersonId, Platform, TokenId, passwords,
+    CompanyId, PersonId, Platform, TokenId,
+    audit::{Audit, Origin, audited, command_line, facts},
+    passwords,
     platform::{internal, now, store_error},
     ports::{Authenticated, PersonRecord, PersonWrite, StoreError, TokenRecord},
 };
@@ -32,18 +34,17 @@ pub struct Actor {
     pub role: Role,
     /// What a screen shows of the person.
     pub view: SessionView,
+    /// Where they come from, for the audit log.
+    pub origin: Origin,
 }
 
 impl Actor {
-    /// Refuses those who may only look.
+    /// Refuses those whose role does not allow it: the one place where that is decided. Every use case begins with it.
     ///
     /// # Errors
     /// [`AppError::Forbidden`].
-    pub fn may_change(&self) -> Result<(), AppError> {
-        match self.role {
-            Role::Owner | Role::Administrator => Ok(()),
-            Role::Auditor => Err(AppError::Forbidden),
-        }
+    pub fn may(&self, operation: Operation) -> Result<(), AppError> {
+        if operation.is_for(self.role) { Ok(()) } else { Err(AppError::Forbidden) }
     }
 }
 
@@ -137,11 +138,11 @@ impl Platform {
     ///
     /// # Errors
     /// [`AppError::LinkExpired`], [`AppError::Invalid`].
-    pub async fn set_up(&self, link: &Secret, input: &SetUp) -> Result<NewSession, AppError> {
+    pub async fn set_up(&self, link: &Secret, input: &SetUp, origin: &Origin) -> Result<NewSession, AppError> {
         self.check_setup_link(link).await?;
         let (company_name, name, email, password) = input.parse()?;
-        self.create_first(Some(&hash(link)), company_name, name, email, &password).await?;
-        self.session_for(&Email::parse(&input.email).map_err(internal)?).await
+        self.create_first(Some(&hash(link)), company_name, name, email, &password, origin).await?;
+        self.session_for(&Email::parse(&input.email).map_err(internal)?, origin).await
     }
 
     /// Makes the first company and its owner without a link: for the operator's settings. Does nothing when there is a company.
@@ -153,7 +154,7 @@ impl Platform {
             return Ok(false);
         }
         let (company_name, name, email, password) = input.parse()?;
-        match self.create_first(None, company_name, name, email, &password).await {
+        match self.create_first(None, company_name, name, email, &password, &Origin::command_line()).await {
             Ok(()) => Ok(true),
             // Another process was quicker.
             Err(AppError::LinkExpired) => Ok(false),
@@ -162,11 +163,16 @@ impl Platform {
     }
 
     async fn create_first(
-        &self, link: Option<&str>, company: CompanyName, name: PersonName, email: Email, password: &NewPassword,
+        &self, link: Option<&str>, company: CompanyName, name: PersonName, email: Email, password: &NewPassword, origin: &Origin,
     ) -> Result<(), AppError> {
         let password_hash = passwords::hash(password).await.map_err(internal)?;
         let owner = PersonWrite { id: PersonId::new(), email, name, role: Role::Owner, password_hash };
-        self.access.create_first_company(link, CompanyId::new(), &company, &owner, now()).await.map_err(|error| match error {
+        let id = CompanyId::new();
+        let audit = Audit::new(id, command_line_or(&owner, origin), origin, Operation::SetUp)
+            .to("company", id, &company)
+            .after(facts(&serde_json::json!({ "name": company.as_str(), "owner": owner.email.as_str() }), &[]));
+        let made = audited(audit, self.access.create_first_company(link, id, &company, &owner, now())).await;
+        made.map_err(|error| match error {
             StoreError::NotFound => AppError::LinkExpired,
             error => store_error(error),
         })
@@ -207,7 +213,7 @@ impl Platform {
             (None, Some(name)) => {
                 if companies.is_empty() {
                     // Whoever comes first owns the company, whatever role was asked for: somebody has to.
-                    self.create_first(None, name, person_name, email.clone(), &password).await?;
+                    self.create_first(None, name, person_name, email.clone(), &password, &Origin::command_line()).await?;
                     return self.session_view_of(&email).await;
                 }
                 if !self.config.cloud {
@@ -220,14 +226,19 @@ impl Platform {
                     ));
                 }
                 let id = CompanyId::new();
-                self.access.create_company(id, &name, now()).await.map_err(store_error)?;
+                let audit =
+                    Audit::new(id, command_line(), &Origin::command_line(), Operation::CreateCompany).to("company", id, &name);
+                audited(audit, self.access.create_company(id, &name, now())).await.map_err(store_error)?;
                 (id, name)
             }
             (None, None) => return Err(AppError::NotFound),
         };
         let password_hash = passwords::hash(&password).await.map_err(internal)?;
         let write = PersonWrite { id: PersonId::new(), email: email.clone(), name: person_name.clone(), role, password_hash };
-        self.access.create_person(id, &write, now()).await.map_err(|error| match error {
+        let audit = Audit::new(id, command_line(), &Origin::command_line(), Operation::CreatePerson)
+            .to("person", write.id, &write.name)
+            .after(facts(&serde_json::json!({ "email": email.as_str(), "role": role }), &[]));
+        audited(audit, self.access.create_person(id, &write, now())).await.map_err(|error| match error {
             StoreError::NameTaken => AppError::invalid("email", "Somebody with this e-mail address exists already."),
             error => store_error(error),
         })?;
@@ -245,13 +256,17 @@ impl Platform {
         Ok(view(&person, None))
     }
 
-    /// Signs somebody in.
+    /// Signs somebody in. `address` is what attempts are counted by; `code` is a one-time password or a recovery code, for those who have
+    /// turned that on.
     ///
     /// # Errors
-    /// [`AppError::WrongCredentials`], [`AppError::TooManySignIns`].
-    pub async fn sign_in(&self, email: &str, password: &Secret, address: &str) -> Result<NewSession, AppError> {
+    /// [`AppError::WrongCredentials`], [`AppError::TooManySignIns`], [`AppError::SecondFactorRequired`],
+    /// [`AppError::SecondFactorWrong`], [`AppError::Suspended`].
+    pub async fn sign_in(
+        &self, email: &str, password: &Secret, code: Option<&str>, address: &str, origin: &Origin,
+    ) -> Result<NewSession, AppError> {
         let parsed = Email::parse(email).ok();
-        // An account that does not exist is throttled as one that does.
+        // What is counted is what was typed, in the form in which accounts are told apart.
         let account = parsed.as_ref().map_or_else(|| email.chars().take(Email::MAX).collect(), Email::key);
         let (limit, window) = (self.config.sign_in_limit, self.config.sign_in_window);
         let attempt = match self.access.begin_sign_in(&account, address, limit, window, now()).await.map_err(store_error)? {
@@ -266,22 +281,44 @@ impl Platform {
             None => None,
         };
         let stored = person.as_ref().map(|p| p.password_hash.as_str());
-        if !passwords::verify(password, stored).await.map_err(internal)? {
+        let is_right = passwords::verify(password, stored).await.map_err(internal)?;
+        let Some(person) = person else {
             tracing::info!(address, "sign-in failed");
             return Err(AppError::WrongCredentials);
+        };
+        let refused = if !is_right {
+            Some(AppError::WrongCredentials)
+        } else if person.is_suspended {
+            // Told to those alone who know the password.
+            Some(AppError::Suspended)
+        } else {
+            self.check_second_factor(&person, code).await.err()
+        };
+        if let Some(refused) = refused {
+            tracing::info!(address, code = refused.code(), "sign-in failed");
+            if refused == AppError::SecondFactorRequired {
+                // The first half was right, and the second is not typed yet: that is no failed attempt.
+                self.access.forget_sign_in(&attempt).await.map_err(store_error)?;
+            } else {
+                let outcome = facts(&serde_json::json!({ "refused": refused.code() }), &[]);
+                let audit = Audit::new(person.company, nobody(), origin, Operation::SignIn);
+                self.note(audit.to("person", person.id, &person.name).after(outcome)).await?;
+            }
+            return Err(refused);
         }
-        let person = person.ok_or(AppError::WrongCredentials)?;
         self.access.forget_sign_in(&attempt).await.map_err(store_error)?;
         tracing::info!(person = %person.id, "signed in");
-        self.session_for(&person.email).await
+        self.session_for(&person.email, origin).await
     }
 
-    async fn session_for(&self, email: &Email) -> Result<NewSession, AppError> {
+    pub(crate) async fn session_for(&self, email: &Email, origin: &Origin) -> Result<NewSession, AppError> {
         let person = self.access.person_by_email(email).await.map_err(store_error)?.ok_or(AppError::WrongCredentials)?;
         let secret = random_secret("")?;
         let now = now();
         let expires_at = self.session_end(now);
-        self.access.create_session(&hash(&secret), person.id, now, expires_at).await.map_err(store_error)?;
+        let hash = hash(&secret);
+        let audit = Audit::new(person.company, who(&person), origin, Operation::SignIn).to("session", session_id(&hash), "");
+        audited(audit, self.access.create_session(&hash, person.id, now, expires_at, origin)).await.map_err(store_error)?;
         if let Err(error) = self.access.sweep(now).await {
             tracing::warn!(%error, "expired sessions were not deleted");
         }
@@ -292,23 +329,26 @@ impl Platform {
         now + TimeDelta::from_std(self.config.session_idle).unwrap_or(TimeDelta::hours(12))
     }
 
-    /// Who this is.
+    /// Who this is. `origin` is where they come from; how they came in is said by the caller.
     ///
     /// # Errors
-    /// [`AppError::Unauthorized`].
-    pub async fn authenticate(&self, caller: &Caller) -> Result<Actor, AppError> {
+    /// [`AppError::Unauthorized`], [`AppError::Suspended`].
+    pub async fn authenticate(&self, caller: &Caller, origin: Origin) -> Result<Actor, AppError> {
         let now = now();
-        let (found, hash) = match caller {
+        let (found, hash, via) = match caller {
             Caller::Session(secret) => {
                 let hash = hash(secret);
-                (self.access.find_session(&hash, now).await, hash)
+                (self.access.find_session(&hash, now).await, hash, AuditVia::Session)
             }
             Caller::Token(secret) => {
                 let hash = hash(secret);
-                (self.access.find_token(&hash).await, hash)
+                (self.access.find_token(&hash).await, hash, AuditVia::Token)
             }
         };
         let Authenticated { person, mut expires_at, last_used_at } = found.map_err(store_error)?.ok_or(AppError::Unauthorized)?;
+        if person.is_suspended {
+            return Err(AppError::Suspended);
+        }
         if last_used_at.is_none_or(|at| now - at >= TimeDelta::seconds(TOUCH_SECONDS)) {
             match caller {
                 Caller::Session(_) => {
@@ -320,15 +360,29 @@ impl Platform {
             }
             .map_err(store_error)?;
         }
-        Ok(Actor { company: person.company, person: person.id, role: person.role, view: view(&person, expires_at) })
+        Ok(Actor {
+            company: person.company,
+            person: person.id,
+            role: person.role,
+            view: view(&person, expires_at),
+            origin: Origin { via, ..origin },
+        })
     }
 
     /// Ends a session. One that has ended is no error.
     ///
     /// # Errors
     /// [`AppError::Unavailable`].
-    pub async fn sign_out(&self, session: &Secret) -> Result<(), AppError> {
-        self.access.delete_session(&hash(session)).await.map_err(store_error)
+    pub async fn sign_out(&self, session: &Secret, origin: &Origin) -> Result<(), AppError> {
+        let hash = hash(session);
+        let Some(found) = self.access.find_session(&hash, now()).await.map_err(store_error)? else { return Ok(()) };
+        let audit = Audit::new(found.person.company, who(&found.person), origin, Operation::SignOut);
+        let audit = audit.to("session", session_id(&hash), "");
+        match audited(audit, self.access.delete_session(&hash)).await {
+            // Somebody else ended it meanwhile.
+            Err(StoreError::NotFound) => Ok(()),
+            result => result.map_err(store_error),
+        }
     }
 
     /// Makes an API token for this person.
@@ -336,8 +390,10 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`].
     pub async fn create_token(&self, actor: &Actor, name: &str) -> Result<NewToken, AppError> {
+        actor.may(Operation::CreateToken)?;
         let name = TokenName::parse(name).map_err(|why| AppError::invalid("name", why))?;
-        self.make_token(actor.company, actor.person, name).await
+        let audit = |id| actor.did(Operation::CreateToken).to("token", id, &name);
+        self.make_token(actor.company, actor.person, &name, audit).await
     }
 
     /// Makes an API token for somebody, for the command line.
@@ -349,14 +405,22 @@ impl Platform {
         let person = self.access.person_by_email(&email).await.map_err(store_error)?;
         let person = person.ok_or_else(|| AppError::invalid("email", "There is nobody with this e-mail address."))?;
         let name = TokenName::parse(name).map_err(|why| AppError::invalid("name", why))?;
-        self.make_token(person.company, person.id, name).await
+        let audit = |id| {
+            Audit::new(person.company, command_line(), &Origin::command_line(), Operation::CreateToken)
+                .to("token", id, &name)
+                .after(facts(&serde_json::json!({ "of": person.email.as_str() }), &[]))
+        };
+        self.make_token(person.company, person.id, &name, audit).await
     }
 
-    async fn make_token(&self, company: CompanyId, person: PersonId, name: TokenName) -> Result<NewToken, AppError> {
+    async fn make_token(
+        &self, company: CompanyId, person: PersonId, name: &TokenName, audit: impl FnOnce(TokenId) -> Audit,
+    ) -> Result<NewToken, AppError> {
         let secret = random_secret(TOKEN_PREFIX)?;
         let ends_with = secret.expose()[secret.expose().len() - 4..].to_string();
-        let record = TokenRecord { id: TokenId::new(), name, ends_with, created_at: now(), last_used_at: None };
-        self.access.create_token(company, person, &hash(&secret), &record).await.map_err(store_error)?;
+        let record = TokenRecord { id: TokenId::new(), name: name.clone(), ends_with, created_at: now(), last_used_at: None };
+        let audit = audit(record.id);
+        audited(audit, self.access.create_token(company, person, &hash(&secret), &record)).await.map_err(store_error)?;
         Ok(NewToken { secret, view: token_view(record) })
     }
 
@@ -365,6 +429,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Unavailable`].
     pub async fn tokens(&self, actor: &Actor) -> Result<Vec<TokenView>, AppError> {
+        actor.may(Operation::ListTokens)?;
         let tokens = self.access.tokens(actor.company, actor.person).await.map_err(store_error)?;
         Ok(tokens.into_iter().map(token_view).collect())
     }
@@ -374,9 +439,45 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn delete_token(&self, actor: &Actor, id: &str) -> Result<(), AppError> {
+        actor.may(Operation::DeleteToken)?;
         let id = TokenId::parse(id).ok_or(AppError::NotFound)?;
-        self.access.delete_token(actor.company, actor.person, id).await.map_err(store_error)
+        let tokens = self.access.tokens(actor.company, actor.person).await.map_err(store_error)?;
+        let token = tokens.into_iter().find(|token| token.id == id).ok_or(AppError::NotFound)?;
+        let audit = actor.did(Operation::DeleteToken).to("token", id, &token.name);
+        audited(audit, self.access.delete_token(actor.company, actor.person, id)).await.map_err(store_error)
     }
+}
+
+/// Somebody, as the audit log names them.
+pub(crate) fn who(person: &PersonRecord) -> AuditActor {
+    AuditActor {
+        id: Some(person.id.to_string()),
+        name: person.name.to_string(),
+        email: person.email.to_string(),
+        role: Some(person.role),
+    }
+}
+
+/// Nobody knows who: an attempt to sign in that failed.
+fn nobody() -> AuditActor {
+    AuditActor { id: None, name: "Somebody".into(), email: String::new(), role: None }
+}
+
+fn command_line_or(owner: &PersonWrite, origin: &Origin) -> AuditActor {
+    match origin.via {
+        AuditVia::CommandLine => command_line(),
+        _ => AuditActor {
+            id: Some(owner.id.to_string()),
+            name: owner.name.to_string(),
+            email: owner.email.to_string(),
+            role: Some(owner.role),
+        },
+    }
+}
+
+/// What a session is called outside: made from what it is found by, and not the other way.
+pub(crate) fn session_id(hash: &str) -> String {
+    Sha256::digest(format!("session {hash}")).iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
 fn view(person: &PersonRecord, expires_at: Option<Timestamp>) -> SessionView {
@@ -400,13 +501,13 @@ fn token_view(record: TokenRecord) -> TokenView {
 }
 
 /// 256 random bits.
-fn random_secret(prefix: &str) -> Result<Secret, AppError> {
+pub(crate) fn random_secret(prefix: &str) -> Result<Secret, AppError> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(internal)?;
     Ok(Secret::new(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
 }
 
 /// What is stored of a random secret. It can't be guessed, so a quick hash does.
-fn hash(secret: &Secret) -> String {
+pub(crate) fn hash(secret: &Secret) -> String {
     Sha256::digest(secret.expose().as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use gatehouse_domain::{
     AnalysisQuery, AnalysisResult, AnalysisStatus, AnalysisView, AppError, Bypass, Cause, Evidence, HostName, Indicator,
-    IndicatorKind, IntegrationRef, IntegrationStatus, IntegrationValues, MailSummary, Page, Port, ResultStatus, Subject,
-    SubjectKind, TestTarget, Verdict, overall,
+    IndicatorKind, IntegrationRef, IntegrationStatus, IntegrationValues, MailSummary, Operation, Page, Port, ResultStatus,
+    Subject, SubjectKind, TestTarget, Verdict, overall,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     Actor, AnalysisId, Choice, CompanyId, EngineFailure, FileContent, IntegrationId, Platform,
+    audit::facts,
     engine::{CurrentChoice, Place},
     platform::{now, store_error},
     ports::{AnalysisRecord, AnalysisState, IntegrationRecord, KeptFinding, Lease},
@@ -135,7 +136,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`] for what can't be analysed.
     pub async fn start_analysis(&self, actor: &Actor, input: AnalysisInput, wait: Duration) -> Result<AnalysisView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::StartAnalysis)?;
         let taken = tokio::task::spawn_blocking(move || input.take())
             .await
             .map_err(|error| crate::platform::internal(format!("taking apart what is to be analysed failed: {error}")))??;
@@ -165,6 +166,9 @@ impl Platform {
             state: state_of(&results),
         };
         let is_running = record.state.status == AnalysisStatus::Running;
+        // By itself, and before: the results of many look-ups are much to write again for the sake of a place in the log.
+        let subject = facts(&serde_json::json!({ "kind": record.subject.kind, "look_ups": record.total }), &[]);
+        self.note(actor.did(Operation::StartAnalysis).to("analysis", record.id, &record.subject.value).after(subject)).await?;
         self.analyses
             .create_analysis(actor.company, &record, &results, &files, is_running.then_some(&lease))
             .await
@@ -189,6 +193,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn analysis(&self, actor: &Actor, id: &str) -> Result<AnalysisView, AppError> {
+        actor.may(Operation::GetAnalysis)?;
         let id = AnalysisId::parse(id).ok_or(AppError::NotFound)?;
         let (record, results) = self.analyses.analysis(actor.company, id).await.map_err(store_error)?;
         Ok(view(record, results))
@@ -199,6 +204,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`] for a wrong cursor.
     pub async fn list_analyses(&self, actor: &Actor, query: &AnalysisQuery) -> Result<Page<AnalysisView>, AppError> {
+        actor.may(Operation::ListAnalyses)?;
         let page = self.analyses.list_analyses(actor.company, query).await.map_err(store_error)?;
         Ok(Page { items: page.items.into_iter().map(|record| view(record, Vec::new())).collect(), next: page.next })
     }

@@ -5,7 +5,7 @@ use std::{sync::PoisonError, time::Duration};
 use chrono::TimeDelta;
 use futures::{StreamExt as _, stream};
 use gatehouse_domain::{
-    AppError, Cause, ChecksForm, ChecksView, Consumer, Health, HealthChange, IntegrationStatus, LastTest, ProxyChoice,
+    AppError, Cause, ChecksForm, ChecksView, Consumer, Health, HealthChange, IntegrationStatus, LastTest, Operation, ProxyChoice,
     ProxyQuery, Secret, TestReport, TestTarget, WebhookMessage,
     integration::{IntegrationReport, origin},
 };
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Actor, Asker, Choice, CompanyId, OutRequest, Platform, ProxyId, Retry,
+    audit::{audited, facts},
     door::Recorded,
     platform::{now, store_error},
     ports::{ChecksRecord, IntegrationRecord, ProxyRecord, StoreError, TestSubject},
@@ -61,8 +62,9 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn checks(&self, actor: &Actor) -> Result<ChecksView, AppError> {
+        actor.may(Operation::GetChecks)?;
         let mut view = self.checks.checks(actor.company).await.map(view).map_err(store_error)?;
-        if actor.may_change().is_err() {
+        if actor.may(Operation::SetChecks).is_err() {
             // Such addresses are often secrets: whoever knows one may send to it.
             view.webhook_url =
                 view.webhook_url.and_then(|url| TestTarget::parse(&url).ok()).map(|url| format!("{}/…", origin(&url)));
@@ -75,7 +77,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`].
     pub async fn set_checks(&self, actor: &Actor, form: &ChecksForm) -> Result<ChecksView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::SetChecks)?;
         let (every_minutes, url) = form.parse()?;
         if url.as_ref().is_some_and(|url| !self.door.allows(url)) {
             return Err(AppError::invalid(
@@ -90,6 +92,7 @@ impl Platform {
             ProxyChoice::Setting { id } => Choice::Setting(ProxyId::parse(id).ok_or_else(no_such)?),
         };
         let before = self.checks.checks(actor.company).await.map_err(store_error)?;
+        let before_view = view(before.clone());
         let next_at = match every_minutes {
             0 => None,
             same if same == before.every_minutes => before.next_at,
@@ -102,7 +105,8 @@ impl Platform {
             next_at,
             last_message: before.last_message,
         };
-        match self.checks.put_checks(actor.company, &record).await {
+        let audit = actor.did(Operation::SetChecks).changed(&settings(&before_view), &settings(&view(record.clone())));
+        match audited(audit, self.checks.put_checks(actor.company, &record)).await {
             Err(StoreError::NotFound) => Err(no_such()),
             result => result.map(|()| view(record)).map_err(store_error),
         }
@@ -113,6 +117,7 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn health_changes(&self, actor: &Actor) -> Result<Vec<HealthChange>, AppError> {
+        actor.may(Operation::ListHealthChanges)?;
         self.checks.health_changes(actor.company, CHANGES).await.map_err(store_error)
     }
 
@@ -328,6 +333,17 @@ pub fn next_round(
     let every = TimeDelta::minutes(every_minutes.max(1).into());
     let next = due + every;
     if next > now { next } else { now + every }
+}
+
+/// What the log says of them. Who knows a webhook's address may send to it, so only its beginning stands there.
+fn settings(view: &ChecksView) -> serde_json::Map<String, serde_json::Value> {
+    let mut told = facts(view, &["next_at", "last_message"]);
+    if let Some(url) = &view.webhook_url {
+        let hash = crate::access::hash(&Secret::new(url.as_str()));
+        let shown = TestTarget::parse(url).map(|url| origin(&url)).unwrap_or_default();
+        told.insert("webhook_url".into(), format!("{shown}/… ({})", &hash[..8]).into());
+    }
+    told
 }
 
 fn view(record: ChecksRecord) -> ChecksView {

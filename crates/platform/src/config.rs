@@ -27,6 +27,8 @@ pub struct Config {
     pub traffic_days: u16,
     /// And at most this many of each company.
     pub traffic_records: u64,
+    /// How long a company that is to be deleted waits for somebody to change their mind, in days.
+    pub delete_company_days: u16,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
             look_ups_per_integration: 8,
             traffic_days: 30,
             traffic_records: 200_000,
+            delete_company_days: crate::companies::WAITING_DAYS,
         }
     }
 }

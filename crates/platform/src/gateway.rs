@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use gatehouse_domain::{
-    AppError, ExplanationView, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, GatewayPolicyView, Page,
-    PolicyCheckView, PolicyProblem, PolicyQuestion, ProxyName,
+    AppError, ExplanationView, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, GatewayPolicyView, GatewayUserName,
+    Operation, Page, PolicyCheckView, PolicyProblem, PolicyQuestion, ProxyName,
     gateway::{in_lines, without_hashes},
     text::fold,
 };
 use tokio::sync::Semaphore;
 
 use crate::{
-    Actor, GatewayPersonId, Platform, passwords,
+    Actor, GatewayPersonId, Platform,
+    audit::{Audit, audited, facts},
+    passwords,
     platform::{internal, now, store_error},
     ports::{GatewayPersonRecord, GatewayPolicyWrite, GatewayRecord, GatewayUse, ProxyRecord, StoreError},
 };
@@ -68,8 +70,9 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn gateway_policy(&self, actor: &Actor) -> Result<GatewayPolicyView, AppError> {
+        actor.may(Operation::GetGatewayPolicy)?;
         let mut view = self.gateway.gateway(actor.company).await.map(view).map_err(store_error)?;
-        if actor.may_change().is_err() {
+        if actor.may(Operation::ReplaceGatewayPolicy).is_err() {
             view.text = without_hashes(&view.text);
         }
         Ok(view)
@@ -82,13 +85,16 @@ impl Platform {
     pub async fn set_gateway_policy(
         &self, actor: &Actor, version: Option<u64>, text: &str,
     ) -> Result<GatewayPolicyView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::ReplaceGatewayPolicy)?;
         for _ in 0..ATTEMPTS {
             let current = self.gateway.gateway(actor.company).await.map_err(store_error)?;
             if version.is_some_and(|version| version != current.version) {
                 return Err(AppError::Changed { version: current.version });
             }
             let known: Vec<_> = current.proxies.iter().map(|proxy| (proxy.values.name.key(), proxy.id)).collect();
+            let told = |text: &str| facts(&serde_json::json!({ "text": without_hashes(text) }), &[]);
+            let audit = actor.did(Operation::ReplaceGatewayPolicy).to("gateway_policy", actor.company, "Policy");
+            let audit = audit.changed(&told(current.text.as_deref().unwrap_or_default()), &told(text));
             let draft = PolicyDraft { text: text.to_string(), people: current.people, proxies: current.proxies };
             let judged = self.judged(draft).await?.map_err(|problems| AppError::invalid("text", in_lines(&problems)))?;
             let uses = judged.settings.into_iter().filter_map(|(egress, setting)| {
@@ -96,7 +102,7 @@ impl Platform {
                 Some(GatewayUse { egress, proxy: *proxy, name_key: name_key.clone() })
             });
             let write = GatewayPolicyWrite { text, by: &actor.view.name, uses: uses.collect() };
-            match self.gateway.put_gateway_policy(actor.company, current.revision, &write, now()).await {
+            match audited(audit, self.gateway.put_gateway_policy(actor.company, current.revision, &write, now())).await {
                 // Somebody changed something that it was judged with: it is judged again.
                 Err(StoreError::Changed(_) | StoreError::Gone) => {}
                 result => return result.map(view).map_err(store_error),
@@ -110,7 +116,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Forbidden`].
     pub async fn check_gateway_policy(&self, actor: &Actor, text: &str) -> Result<PolicyCheckView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::CheckGatewayPolicy)?;
         let GatewayRecord { people, proxies, .. } = self.gateway.gateway(actor.company).await.map_err(store_error)?;
         let draft = PolicyDraft { text: text.to_string(), people, proxies };
         Ok(match self.judged(draft).await? {
@@ -124,10 +130,11 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`]; [`AppError::Forbidden`] for another one than the stored one.
     pub async fn explain_gateway_policy(&self, actor: &Actor, question: PolicyQuestion) -> Result<ExplanationView, AppError> {
+        actor.may(Operation::ExplainGatewayPolicy)?;
         let stored = self.gateway.gateway(actor.company).await.map_err(store_error)?;
         let text = match &question.text {
             Some(text) => {
-                actor.may_change()?;
+                actor.may(Operation::CheckGatewayPolicy)?;
                 text.clone()
             }
             None => stored.text.unwrap_or_default(),
@@ -141,6 +148,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`] for a wrong cursor.
     pub async fn gateway_people(&self, actor: &Actor, query: &GatewayPeopleQuery) -> Result<Page<GatewayPersonView>, AppError> {
+        actor.may(Operation::ListGatewayPeople)?;
         let after = match &query.cursor {
             None => None,
             Some(cursor) => {
@@ -176,6 +184,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn gateway_person(&self, actor: &Actor, id: &str) -> Result<GatewayPersonView, AppError> {
+        actor.may(Operation::GetGatewayPerson)?;
         let id = GatewayPersonId::parse(id).ok_or(AppError::NotFound)?;
         let people = self.gateway.gateway(actor.company).await.map_err(store_error)?.people;
         people.into_iter().find(|person| person.id == id).map(person_view).ok_or(AppError::NotFound)
@@ -186,7 +195,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`], [`AppError::NameTaken`].
     pub async fn create_gateway_person(&self, actor: &Actor, form: &GatewayPersonForm) -> Result<GatewayPersonView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::CreateGatewayPerson)?;
         let values = form.parse(false)?;
         let password = values.password.as_ref().ok_or(AppError::NotFound)?;
         let now = now();
@@ -218,7 +227,7 @@ impl Platform {
     pub async fn replace_gateway_person(
         &self, actor: &Actor, id: &str, version: Option<u64>, form: &GatewayPersonForm,
     ) -> Result<GatewayPersonView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::ReplaceGatewayPerson)?;
         let id = GatewayPersonId::parse(id).ok_or(AppError::NotFound)?;
         let values = form.parse(true)?;
         let hash = match &values.password {
@@ -249,7 +258,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::Changed`]; [`AppError::Invalid`] when the policy names them and can't be used without.
     pub async fn delete_gateway_person(&self, actor: &Actor, id: &str, version: Option<u64>) -> Result<(), AppError> {
-        actor.may_change()?;
+        actor.may(Operation::DeleteGatewayPerson)?;
         let id = GatewayPersonId::parse(id).ok_or(AppError::NotFound)?;
         let change = self.change_people(actor, |people| {
             one(people, id, version)?;
@@ -267,6 +276,7 @@ impl Platform {
         for _ in 0..ATTEMPTS {
             let current = self.gateway.gateway(actor.company).await.map_err(store_error)?;
             let mut people = current.people.clone();
+            let before = current.people.clone();
             let change = change(&mut people)?;
             let text = current.text.unwrap_or_default();
             let draft = |text: String, people| PolicyDraft { text, people, proxies: current.proxies.clone() };
@@ -276,9 +286,14 @@ impl Platform {
                 let message = format!("The policy can't be used then. Change it first.\n{}", in_lines(&problems));
                 return Err(AppError::invalid("name", message));
             }
+            let audit = change.audit(actor, &before);
             let done = match &change {
-                Change::Put(person) => self.gateway.put_gateway_person(actor.company, current.revision, person).await,
-                Change::Delete(id) => self.gateway.delete_gateway_person(actor.company, current.revision, *id).await,
+                Change::Put(person) => {
+                    audited(audit, self.gateway.put_gateway_person(actor.company, current.revision, person)).await
+                }
+                Change::Delete(id) => {
+                    audited(audit, self.gateway.delete_gateway_person(actor.company, current.revision, *id)).await
+                }
             };
             match (done, &change) {
                 (Err(StoreError::Changed(_)), _) => {}
@@ -311,6 +326,32 @@ impl Platform {
 enum Change {
     Put(GatewayPersonRecord),
     Delete(GatewayPersonId),
+}
+
+impl Change {
+    /// What the log says of it.
+    fn audit(&self, actor: &Actor, people: &[GatewayPersonRecord]) -> Audit {
+        let told =
+            |person: &GatewayPersonRecord| facts(&person_view(person.clone()), &["id", "version", "created_at", "updated_at"]);
+        let id = match self {
+            Self::Put(person) => person.id,
+            Self::Delete(id) => *id,
+        };
+        let before = people.iter().find(|person| person.id == id);
+        let to = |operation, name: &GatewayUserName| actor.did(operation).to("gateway_person", id, name);
+        match (self, before) {
+            (Self::Put(person), None) => to(Operation::CreateGatewayPerson, &person.name).after(told(person)),
+            (Self::Put(person), Some(before)) => {
+                let mut after = told(person);
+                if person.password_hash != before.password_hash {
+                    after.insert("password".into(), "set anew".into());
+                }
+                to(Operation::ReplaceGatewayPerson, &person.name).changed(&told(before), &after)
+            }
+            (Self::Delete(_), Some(before)) => to(Operation::DeleteGatewayPerson, &before.name).before(told(before)),
+            (Self::Delete(_), None) => actor.did(Operation::DeleteGatewayPerson),
+        }
+    }
 }
 
 /// Somebody among them, of this version.

@@ -55,6 +55,10 @@ id!(
     TokenId
 );
 id!(
+    /// An invitation.
+    InvitationId
+);
+id!(
     /// An integration.
     IntegrationId
 );

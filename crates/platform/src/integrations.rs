@@ -4,12 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use gatehouse_domain::{
     AppError, Cause, Consumer, EngineSpec, FieldErrors, Health, IntegrationForm, IntegrationName, IntegrationQuery,
-    IntegrationReport, IntegrationStatus, IntegrationTest, IntegrationValues, IntegrationView, Page, ProxyChoice, Secret,
-    SecretInput, Stage, StageResult, StageStatus, UsedBy, integration::origin,
+    IntegrationReport, IntegrationStatus, IntegrationTest, IntegrationValues, IntegrationView, Operation, Page, ProxyChoice,
+    Secret, SecretInput, Stage, StageResult, StageStatus, UsedBy, integration::origin,
 };
 
 use crate::{
     Actor, Asker, Choice, CompanyId, EngineContext, IntegrationId, Platform, ProxyId, Sealed,
+    audit::{audited, facts},
     checks::Changed,
     door::Recorded,
     engine::Seen,
@@ -71,6 +72,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`] for a wrong cursor.
     pub async fn list_integrations(&self, actor: &Actor, query: &IntegrationQuery) -> Result<Page<IntegrationView>, AppError> {
+        actor.may(Operation::ListIntegrations)?;
         let records = self.integrations.integrations(actor.company).await.map_err(store_error)?;
         let names = self.proxy_names(actor.company, records.iter().map(|r| &r.values.proxy)).await?;
         let mut views: Vec<_> = records.into_iter().map(|record| self.integration_view(record, &names)).collect();
@@ -92,6 +94,7 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn uses_of_default(&self, actor: &Actor) -> Result<Vec<UsedBy>, AppError> {
+        actor.may(Operation::ListProxies)?;
         self.proxies.uses_of_default(actor.company).await.map_err(store_error)
     }
 
@@ -100,6 +103,7 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn integration_tags(&self, actor: &Actor) -> Result<Vec<String>, AppError> {
+        actor.may(Operation::ListIntegrations)?;
         let records = self.integrations.integrations(actor.company).await.map_err(store_error)?;
         let mut tags: Vec<String> = records.into_iter().flat_map(|record| record.values.tags).collect();
         tags.sort_by_key(|tag| tag.to_lowercase());
@@ -112,6 +116,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn integration(&self, actor: &Actor, id: &str) -> Result<IntegrationView, AppError> {
+        actor.may(Operation::GetIntegration)?;
         let id = IntegrationId::parse(id).ok_or(AppError::NotFound)?;
         let record = self.integrations.integration(actor.company, id).await.map_err(store_error)?;
         self.one_view(actor, record).await
@@ -122,7 +127,13 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`], [`AppError::NameTaken`].
     pub async fn create_integration(&self, actor: &Actor, form: &IntegrationForm) -> Result<IntegrationView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::CreateIntegration)?;
+        self.make_integration(actor, Operation::CreateIntegration, form).await
+    }
+
+    async fn make_integration(
+        &self, actor: &Actor, operation: Operation, form: &IntegrationForm,
+    ) -> Result<IntegrationView, AppError> {
         let spec = self.spec_of(form)?;
         let values = self.check_integration(form.parse(spec, false, false)?)?;
         let choice = self.choice(&values.proxy)?;
@@ -138,7 +149,12 @@ impl Platform {
                 api_password: seal(IntegrationSecret::ApiPassword, &form.api_password)?,
                 values: values.clone(),
             };
-            match self.integrations.create_integration(actor.company, id, &write, now()).await {
+            let audit = actor.did(operation).to("integration", id, &values.name).after(told(
+                &values,
+                write.api_key.is_some(),
+                write.api_password.is_some(),
+            ));
+            match audited(audit, self.integrations.create_integration(actor.company, id, &write, now())).await {
                 Err(StoreError::KeyChanged) => self.follow_key().await?,
                 Err(error) => return Err(write_error(error, &values.name)),
                 Ok(record) => return self.one_view(actor, record).await,
@@ -154,7 +170,7 @@ impl Platform {
     pub async fn replace_integration(
         &self, actor: &Actor, id: &str, version: Option<u64>, form: &IntegrationForm,
     ) -> Result<IntegrationView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::ReplaceIntegration)?;
         let id = IntegrationId::parse(id).ok_or(AppError::NotFound)?;
         for _ in 0..ATTEMPTS {
             let current = self.integrations.integration(actor.company, id).await.map_err(store_error)?;
@@ -205,7 +221,18 @@ impl Platform {
         }
         let name = values.name.clone();
         let write = IntegrationWrite { values, choice, api_key, api_password };
-        match self.integrations.replace_integration(actor.company, current.id, current.version, &write, now()).await {
+        let before = told(&current.values, current.api_key.is_some(), current.api_password.is_some());
+        let mut after = told(&write.values, write.api_key.is_some(), write.api_password.is_some());
+        for (field, input, stored) in
+            [("api_key", &form.api_key, &write.api_key), ("api_password", &form.api_password, &write.api_password)]
+        {
+            if matches!(input, SecretInput::Set(_)) && stored.is_some() {
+                after.insert(field.into(), "set anew".into());
+            }
+        }
+        let audit = actor.did(Operation::ReplaceIntegration).to("integration", current.id, &name).changed(&before, &after);
+        let replace = self.integrations.replace_integration(actor.company, current.id, current.version, &write, now());
+        match audited(audit, replace).await {
             Err(StoreError::KeyChanged) => Err(AppError::Unavailable),
             Err(error) => Err(write_error(error, &name)),
             Ok(record) => self.one_view(actor, record).await,
@@ -219,9 +246,9 @@ impl Platform {
     pub async fn set_integration_status(
         &self, actor: &Actor, id: &str, status: IntegrationStatus,
     ) -> Result<IntegrationView, AppError> {
+        actor.may(Operation::ReplaceIntegration)?;
         let current = self.integration(actor, id).await?;
         if current.status == status {
-            actor.may_change()?;
             return Ok(current);
         }
         let form = IntegrationForm { status: status.to_string(), ..current.to_form() };
@@ -233,7 +260,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn duplicate_integration(&self, actor: &Actor, id: &str) -> Result<IntegrationView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::DuplicateIntegration)?;
         let id = IntegrationId::parse(id).ok_or(AppError::NotFound)?;
         let record = self.integrations.integration(actor.company, id).await.map_err(store_error)?;
         let secrets = self.open_secrets(actor.company, &record)?;
@@ -249,7 +276,7 @@ impl Platform {
             let suffix = if number == 1 { " (copy)".to_string() } else { format!(" (copy {number})") };
             let room = IntegrationName::MAX - suffix.chars().count();
             form.name = original.name.chars().take(room).collect::<String>() + &suffix;
-            match self.create_integration(actor, &form).await {
+            match self.make_integration(actor, Operation::DuplicateIntegration, &form).await {
                 Err(AppError::NameTaken(_)) => {}
                 result => return result,
             }
@@ -262,9 +289,19 @@ impl Platform {
     /// # Errors
     /// [`AppError::Changed`], [`AppError::NotFound`].
     pub async fn delete_integration(&self, actor: &Actor, id: &str, version: Option<u64>) -> Result<(), AppError> {
-        actor.may_change()?;
+        actor.may(Operation::DeleteIntegration)?;
         let id = IntegrationId::parse(id).ok_or(AppError::NotFound)?;
-        self.integrations.delete_integration(actor.company, id, version).await.map_err(store_error)
+        for _ in 0..ATTEMPTS {
+            let current = self.integrations.integration(actor.company, id).await.map_err(store_error)?;
+            let seen = version.unwrap_or(current.version);
+            let told = told(&current.values, current.api_key.is_some(), current.api_password.is_some());
+            let audit = actor.did(Operation::DeleteIntegration).to("integration", id, &current.values.name).before(told);
+            match audited(audit, self.integrations.delete_integration(actor.company, id, Some(seen))).await {
+                Err(StoreError::Changed(_)) if version.is_none() => {}
+                result => return result.map_err(store_error),
+            }
+        }
+        Err(AppError::Unavailable)
     }
 
     /// Tests a saved integration and keeps the result.
@@ -272,10 +309,11 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::TooManyTests`].
     pub async fn test_integration(&self, actor: &Actor, id: &str) -> Result<IntegrationReport, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::TestIntegration)?;
         let id = IntegrationId::parse(id).ok_or(AppError::NotFound)?;
         let record = self.integrations.integration(actor.company, id).await.map_err(store_error)?;
         let secrets = self.open_secrets(actor.company, &record)?;
+        self.note(actor.did(Operation::TestIntegration).to("integration", id, &record.values.name)).await?;
         let seconds = u64::from(record.values.timeout_s.min(TEST_SECONDS));
         let slot = self.take_slot(actor.company, seconds).await?;
         let report = self.check_engine(actor.company, Some(id), &record.values, secrets).await;
@@ -325,7 +363,7 @@ impl Platform {
     pub async fn test_integration_draft(
         &self, actor: &Actor, id: Option<&str>, form: &IntegrationForm,
     ) -> Result<IntegrationReport, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::TestIntegrationDraft)?;
         let record = match id {
             None => None,
             Some(id) => {
@@ -365,6 +403,9 @@ impl Platform {
                 other => drop(other.map_err(store_error)?),
             }
         }
+        let audit = actor.did(Operation::TestIntegrationDraft).to("integration", id.unwrap_or_default(), &values.name);
+        let told = serde_json::json!({ "type": values.kind, "api_url": origin(&values.api_url), "proxy": values.proxy });
+        self.note(audit.after(facts(&told, &[]))).await?;
         let slot = self.take_slot(actor.company, u64::from(values.timeout_s.min(TEST_SECONDS))).await?;
         let report = self.check_engine(actor.company, record.map(|record| record.id), &values, secrets).await;
         slot.release().await;
@@ -555,6 +596,31 @@ const ENTER_AGAIN: &str =
 
 fn no_such_proxy() -> AppError {
     AppError::invalid("proxy", "There is no such proxy setting. It may have been deleted.")
+}
+
+/// What the log says of an integration.
+fn told(values: &IntegrationValues, has_api_key: bool, has_api_password: bool) -> serde_json::Map<String, serde_json::Value> {
+    let shown = serde_json::json!({
+        "name": values.name.as_str(),
+        "type": values.kind,
+        "description": values.description,
+        // A service of one's own may have its key there.
+        "api_url": origin(&values.api_url),
+        "tags": values.tags,
+        "proxy": values.proxy,
+        "capabilities": values.capabilities,
+        "status": values.status,
+        "has_api_key": has_api_key,
+        "has_api_password": has_api_password,
+        "hide_url_parameters": values.hide_url_parameters,
+        "exclusions": values.exclusions,
+        "detection_threshold": values.detection_threshold,
+        "cache_hours": values.cache_hours,
+        "timeout_s": values.timeout_s,
+        "ca_pem": values.ca_pem.as_ref().map(|pem| pem.as_str()),
+        "options": values.options,
+    });
+    facts(&shown, &[])
 }
 
 fn write_error(error: StoreError, name: &IntegrationName) -> AppError {

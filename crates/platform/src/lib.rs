@@ -7,14 +7,18 @@
 //! **Deliberately absent**: SQL, HTTP, HTML, and any state that a second process would miss.
 
 pub mod access;
+pub mod account;
 pub mod analyses;
+pub mod audit;
 pub mod checks;
+pub mod companies;
 pub mod door;
 pub mod engine;
 pub mod gateway;
 pub mod integrations;
 pub mod keys;
 pub mod passwords;
+pub mod people;
 pub mod ports;
 pub mod proxies;
 pub mod traffic;
@@ -24,12 +28,13 @@ mod ids;
 
 pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
 pub use analyses::AnalysisInput;
+pub use audit::{Audit, Origin, Verified};
 pub use checks::Inspected;
 pub use config::Config;
 pub use door::{Asker, Choice, Door, OutAnswer, OutError, OutRequest, Retry};
 pub use engine::{Catalogue, Engine, EngineContext, EngineFailure, FileContent, Finding};
 pub use gateway::{Judged, PolicyDraft, PolicyJudge};
-pub use ids::{AnalysisId, CompanyId, GatewayPersonId, IntegrationId, PersonId, ProxyId, TokenId};
+pub use ids::{AnalysisId, CompanyId, GatewayPersonId, IntegrationId, InvitationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
 pub use platform::{Network, Platform};
 

@@ -14,8 +14,8 @@ use crate::{
     gateway::PolicyJudge,
     keys::KeyError,
     ports::{
-        AccessStore, AnalysisStore, ChecksStore, ConnectionTester, GatewayStore, IntegrationStore, KeyStore, ProxyStore,
-        StoreError, TrafficStore,
+        AccessStore, AnalysisStore, AuditStore, ChecksStore, ConnectionTester, GatewayStore, IntegrationStore, KeyStore,
+        ProxyStore, StoreError, TrafficStore,
     },
 };
 
@@ -24,6 +24,7 @@ use crate::{
 pub struct Platform {
     pub(crate) proxies: Arc<dyn ProxyStore>,
     pub(crate) access: Arc<dyn AccessStore>,
+    pub(crate) audit: Arc<dyn AuditStore>,
     pub(crate) key_store: Arc<dyn KeyStore>,
     pub(crate) integrations: Arc<dyn IntegrationStore>,
     pub(crate) analyses: Arc<dyn AnalysisStore>,
@@ -59,6 +60,7 @@ impl Platform {
     where
         S: ProxyStore
             + AccessStore
+            + AuditStore
             + KeyStore
             + IntegrationStore
             + AnalysisStore
@@ -71,6 +73,7 @@ impl Platform {
         Self {
             proxies: store.clone(),
             access: store.clone(),
+            audit: store.clone(),
             integrations: store.clone(),
             analyses: store.clone(),
             traffic: store.clone(),
@@ -123,6 +126,10 @@ pub(crate) fn store_error(error: StoreError) -> AppError {
         StoreError::Full(limit) => {
             AppError::invalid("name", format!("There are {limit} already, which is as many as there may be."))
         }
+        StoreError::LastOwner => AppError::invalid(
+            "role",
+            "This is the company's last owner. Make somebody else an owner first: a company without one could never have one again.",
+        ),
         StoreError::InUse(users) => AppError::InUse(users),
         StoreError::Changed(version) => AppError::Changed { version },
         StoreError::BadCursor => {

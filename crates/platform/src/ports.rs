@@ -14,7 +14,10 @@ use gatehouse_domain::{
 };
 use tokio::sync::mpsc;
 
-use crate::{AnalysisId, Choice, CompanyId, FileContent, GatewayPersonId, IntegrationId, PersonId, ProxyId, Sealed, TokenId};
+use crate::{
+    AnalysisId, Choice, CompanyId, FileContent, GatewayPersonId, IntegrationId, InvitationId, PersonId, ProxyId, Sealed, TokenId,
+    audit::{AuditHead, Origin, StoredEntry},
+};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,9 @@ pub enum StoreError {
     /// Not there any more, where [`StoreError::NotFound`] means something else.
     #[error("gone")]
     Gone,
+    /// A company without an owner could never have one again.
+    #[error("the last owner")]
+    LastOwner,
     /// There are as many as there may be.
     #[error("there are as many as there may be: {0}")]
     Full(usize),
@@ -181,6 +187,27 @@ pub struct PersonRecord {
     pub role: Role,
     /// The password's hash as a PHC string.
     pub password_hash: String,
+    /// Starts at 1 and grows by one with every change of name or role.
+    pub version: u64,
+    /// When they came.
+    pub created_at: Timestamp,
+    /// Whether their company is suspended.
+    pub is_suspended: bool,
+    /// One-time passwords.
+    pub second_factor: SecondFactor,
+}
+
+/// What is stored of somebody's one-time passwords.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecondFactor {
+    /// The secret, sealed; `None`: none are asked for.
+    pub secret: Option<Sealed>,
+    /// One that was not confirmed yet.
+    pub pending: Option<Sealed>,
+    /// The step of the last one that was used.
+    pub step: u64,
+    /// Hashes of the recovery codes that are left.
+    pub recovery: Vec<String>,
 }
 
 /// What is written when somebody is made.
@@ -207,6 +234,61 @@ pub struct Authenticated {
     pub expires_at: Option<Timestamp>,
     /// When it was last noted as used.
     pub last_used_at: Option<Timestamp>,
+}
+
+/// A session as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRecord {
+    /// The hash of its secret: what it is found by.
+    pub hash: String,
+    /// Where it was begun; empty where that is not known.
+    pub address: String,
+    /// By which program; empty where it said nothing.
+    pub agent: String,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// When it was last noted as used.
+    pub last_used_at: Timestamp,
+    /// When it ends unless it is used.
+    pub expires_at: Timestamp,
+}
+
+/// Somebody who is invited.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InvitationRecord {
+    /// Identifier.
+    pub id: InvitationId,
+    /// Into which company.
+    pub company: CompanyId,
+    /// The company's name.
+    pub company_name: CompanyName,
+    /// E-mail.
+    pub email: Email,
+    /// What they will be allowed to do.
+    pub role: Role,
+    /// Who invited them, by name.
+    pub invited_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// How long the link works.
+    pub expires_at: Timestamp,
+}
+
+/// A company as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompanyRecord {
+    /// Identifier.
+    pub id: CompanyId,
+    /// Name.
+    pub name: CompanyName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it is suspended.
+    pub suspended_at: Option<Timestamp>,
+    /// When it is deleted.
+    pub delete_after: Option<Timestamp>,
+    /// How many people it has.
+    pub people: u64,
 }
 
 /// An API token as it is stored; never the token.
@@ -259,8 +341,84 @@ pub trait AccessStore: Send + Sync {
     /// Somebody by e-mail, without regard to case.
     async fn person_by_email(&self, email: &Email) -> StoreResult<Option<PersonRecord>>;
 
-    /// A session.
-    async fn create_session(&self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp) -> StoreResult<()>;
+    /// The people of a company, by name.
+    async fn people(&self, company: CompanyId) -> StoreResult<Vec<PersonRecord>>;
+
+    /// Changes what somebody is called and may do, if they still have that version.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Changed`], [`StoreError::LastOwner`].
+    async fn replace_person(
+        &self, company: CompanyId, id: PersonId, version: u64, name: &PersonName, role: Role,
+    ) -> StoreResult<()>;
+
+    /// Removes somebody of that version, their sessions and their tokens.
+    ///
+    /// # Errors
+    /// As [`AccessStore::replace_person`].
+    async fn delete_person(&self, company: CompanyId, id: PersonId, version: u64) -> StoreResult<()>;
+
+    /// A new password, if the old one still has this hash; ends all of the person's sessions but the one with this hash.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it has not.
+    async fn set_password(&self, person: PersonId, old: &str, new: &str, keep: Option<&str>) -> StoreResult<()>;
+
+    /// Replaces what is stored of somebody's one-time passwords, if it still is what was read: so a one-time password or a recovery code
+    /// is taken once, whoever else asks at the same time.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] (with a version that means nothing).
+    async fn set_second_factor(&self, person: PersonId, old: &SecondFactor, new: &SecondFactor) -> StoreResult<()>;
+
+    /// Invites somebody; an earlier invitation of the company for the same address is withdrawn by it.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`] when somebody has this e-mail address, in whatever company; [`StoreError::Full`].
+    async fn create_invitation(&self, hash: &str, invitation: &InvitationRecord, limit: usize) -> StoreResult<()>;
+
+    /// A company's invitations that have not expired, newest first.
+    async fn invitations(&self, company: CompanyId, now: Timestamp) -> StoreResult<Vec<InvitationRecord>>;
+
+    /// Withdraws one; [`StoreError::NotFound`].
+    async fn delete_invitation(&self, company: CompanyId, id: InvitationId) -> StoreResult<()>;
+
+    /// The invitation behind a link, if it has not expired and its company is not suspended.
+    async fn find_invitation(&self, hash: &str, now: Timestamp) -> StoreResult<Option<InvitationRecord>>;
+
+    /// Makes somebody and uses their invitation up.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such invitation any more, [`StoreError::NameTaken`].
+    async fn accept_invitation(&self, company: CompanyId, hash: &str, person: &PersonWrite, now: Timestamp) -> StoreResult<()>;
+
+    /// All companies, by name.
+    async fn company_records(&self) -> StoreResult<Vec<CompanyRecord>>;
+
+    /// Suspends a company or lets it go on, and says when it is to be deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn set_company_state(
+        &self, company: CompanyId, suspended_at: Option<Timestamp>, delete_after: Option<Timestamp>,
+    ) -> StoreResult<()>;
+
+    /// Deletes everything of a company whose time is over, and the company last; cut off, it can be called again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is not to be deleted, or not yet.
+    async fn purge_company(&self, company: CompanyId, now: Timestamp) -> StoreResult<()>;
+
+    /// A session, begun from there.
+    async fn create_session(
+        &self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp, origin: &Origin,
+    ) -> StoreResult<()>;
+
+    /// A person's sessions that have not ended, the last used first.
+    async fn sessions(&self, person: PersonId, now: Timestamp) -> StoreResult<Vec<SessionRecord>>;
+
+    /// Ends all of a person's sessions but one.
+    async fn delete_other_sessions(&self, person: PersonId, keep: &str) -> StoreResult<()>;
 
     /// Whose session this is, if it has not expired.
     async fn find_session(&self, hash: &str, now: Timestamp) -> StoreResult<Option<Authenticated>>;
@@ -268,7 +426,7 @@ pub trait AccessStore: Send + Sync {
     /// Notes the use of a session and when it ends now.
     async fn touch_session(&self, hash: &str, now: Timestamp, expires_at: Timestamp) -> StoreResult<()>;
 
-    /// Ends a session; none there is no error.
+    /// Ends a session; [`StoreError::NotFound`] where there is none.
     async fn delete_session(&self, hash: &str) -> StoreResult<()>;
 
     /// Deletes what has expired: sessions, sign-in attempts older than an hour.
@@ -299,6 +457,19 @@ pub trait AccessStore: Send + Sync {
 
     /// The attempt was right: it no longer counts.
     async fn forget_sign_in(&self, attempt: &str) -> StoreResult<()>;
+}
+
+/// The audit log. It is written by the methods that change something (see [`crate::audit::audited`]).
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// Writes what is to be written, and nothing else.
+    async fn append_audit(&self) -> StoreResult<()>;
+
+    /// How far a company's log is.
+    async fn audit_head(&self, company: CompanyId) -> StoreResult<AuditHead>;
+
+    /// The entries from `begin` up to `end`, exclusive, by number.
+    async fn audit_entries(&self, company: CompanyId, begin: u64, end: u64) -> StoreResult<Vec<StoredEntry>>;
 }
 
 /// Which key sealed this database, and what it sealed.
@@ -343,6 +514,8 @@ pub enum SecretOwner {
     ApiKey(IntegrationId),
     /// An integration's second secret.
     ApiPassword(IntegrationId),
+    /// The secret of somebody's one-time passwords.
+    SecondFactor(PersonId),
 }
 
 /// What the test goes through: everything needed to speak to the proxy.

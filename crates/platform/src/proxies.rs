@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use gatehouse_domain::{
-    AppError, Authentication, LastTest, Page, ProxyForm, ProxyQuery, ProxyValues, ProxyView, Secret, SecretInput, TestEvent,
-    TestReport, TestTarget,
+    AppError, Authentication, LastTest, Operation, Page, ProxyForm, ProxyQuery, ProxyValues, ProxyView, Secret, SecretInput,
+    TestEvent, TestReport, TestTarget,
 };
 use tokio::sync::mpsc;
 
 use crate::{
     Actor, CompanyId, Platform, ProxyId, Sealed,
+    audit::{Audit, INSTALLATION, Origin, audited, command_line, facts},
     checks::{Changed, proxy_health_after},
     platform::{internal, key_error, now, store_error},
     ports::{ProxyRecord, ProxyWrite, StoreError, TestSlot, TestSubject},
@@ -32,6 +33,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`] for a wrong cursor.
     pub async fn list_proxies(&self, actor: &Actor, query: &ProxyQuery) -> Result<Page<ProxyView>, AppError> {
+        actor.may(Operation::ListProxies)?;
         let page = self.proxies.list_proxies(actor.company, query).await.map_err(store_error)?;
         Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
     }
@@ -48,6 +50,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn proxy(&self, actor: &Actor, id: &str) -> Result<ProxyView, AppError> {
+        actor.may(Operation::GetProxy)?;
         let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
         self.proxies.proxy(actor.company, id).await.map(view).map_err(store_error)
     }
@@ -57,7 +60,11 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`], [`AppError::NameTaken`].
     pub async fn create_proxy(&self, actor: &Actor, form: &ProxyForm) -> Result<ProxyView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::CreateProxy)?;
+        self.make_proxy(actor, Operation::CreateProxy, form).await
+    }
+
+    async fn make_proxy(&self, actor: &Actor, operation: Operation, form: &ProxyForm) -> Result<ProxyView, AppError> {
         let values = self.check(form.parse(false)?)?;
         let id = ProxyId::new();
         for _ in 0..ATTEMPTS {
@@ -66,7 +73,8 @@ impl Platform {
                 _ => None,
             };
             let write = ProxyWrite { values: values.clone(), password, is_default: form.is_default };
-            match self.proxies.create_proxy(actor.company, id, &write, now()).await {
+            let audit = actor.did(operation).to("proxy", id, &values.name).after(told(&write));
+            match audited(audit, self.proxies.create_proxy(actor.company, id, &write, now())).await {
                 Err(StoreError::Gone) => return Err(no_fallback()),
                 Err(StoreError::KeyChanged) => self.follow_key().await?,
                 Err(StoreError::NameTaken) => return Err(AppError::NameTaken(values.name.to_string())),
@@ -83,7 +91,7 @@ impl Platform {
     pub async fn replace_proxy(
         &self, actor: &Actor, id: &str, version: Option<u64>, form: &ProxyForm,
     ) -> Result<ProxyView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::ReplaceProxy)?;
         let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
         for _ in 0..ATTEMPTS {
             let current = self.proxies.proxy(actor.company, id).await.map_err(store_error)?;
@@ -109,7 +117,14 @@ impl Platform {
                     .transpose()?,
             };
             let write = ProxyWrite { values, password, is_default: form.is_default };
-            match self.proxies.replace_proxy(actor.company, id, current.version, &write, now()).await {
+            let before =
+                ProxyWrite { values: current.values.clone(), password: current.password.clone(), is_default: current.is_default };
+            let mut after = told(&write);
+            if matches!(form.password, SecretInput::Set(_)) && write.password.is_some() {
+                after.insert("password".into(), "set anew".into());
+            }
+            let audit = actor.did(Operation::ReplaceProxy).to("proxy", id, &write.values.name).changed(&told(&before), &after);
+            match audited(audit, self.proxies.replace_proxy(actor.company, id, current.version, &write, now())).await {
                 Err(StoreError::Gone) => return Err(no_fallback()),
                 Err(StoreError::Changed(_)) if version.is_none() => {}
                 Err(StoreError::KeyChanged) => self.follow_key().await?,
@@ -125,7 +140,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn duplicate_proxy(&self, actor: &Actor, id: &str) -> Result<ProxyView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::DuplicateProxy)?;
         let original = self.proxy(actor, id).await?;
         let mut form = ProxyForm { is_default: false, ..original.to_form() };
         if original.has_password {
@@ -139,7 +154,7 @@ impl Platform {
             let suffix = if number == 1 { " (copy)".to_string() } else { format!(" (copy {number})") };
             let room = gatehouse_domain::ProxyName::MAX - suffix.chars().count();
             form.name = original.name.chars().take(room).collect::<String>() + &suffix;
-            match self.create_proxy(actor, &form).await {
+            match self.make_proxy(actor, Operation::DuplicateProxy, &form).await {
                 Err(AppError::NameTaken(_)) => {}
                 result => return result,
             }
@@ -152,9 +167,23 @@ impl Platform {
     /// # Errors
     /// [`AppError::InUse`], [`AppError::Changed`], [`AppError::NotFound`].
     pub async fn delete_proxy(&self, actor: &Actor, id: &str, version: Option<u64>) -> Result<(), AppError> {
-        actor.may_change()?;
+        actor.may(Operation::DeleteProxy)?;
         let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
-        self.proxies.delete_proxy(actor.company, id, version).await.map_err(store_error)
+        for _ in 0..ATTEMPTS {
+            let current = self.proxies.proxy(actor.company, id).await.map_err(store_error)?;
+            let audit = actor.did(Operation::DeleteProxy).to("proxy", id, &current.values.name).before(told(&ProxyWrite {
+                values: current.values,
+                password: current.password,
+                is_default: current.is_default,
+            }));
+            // Of the version that the log tells of.
+            let seen = version.unwrap_or(current.version);
+            match audited(audit, self.proxies.delete_proxy(actor.company, id, Some(seen))).await {
+                Err(StoreError::Changed(_)) if version.is_none() => {}
+                result => return result.map_err(store_error),
+            }
+        }
+        Err(AppError::Unavailable)
     }
 
     /// Makes this one the company's default.
@@ -162,10 +191,16 @@ impl Platform {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn make_default_proxy(&self, actor: &Actor, id: &str) -> Result<ProxyView, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::MakeDefaultProxy)?;
         let parsed = ProxyId::parse(id).ok_or(AppError::NotFound)?;
-        self.proxies.set_default_proxy(actor.company, Some(parsed)).await.map_err(store_error)?;
-        self.proxy(actor, id).await
+        let before = self.proxies.default_proxy(actor.company).await.map_err(store_error)?;
+        let name = self.proxies.proxy(actor.company, parsed).await.map_err(store_error)?.values.name;
+        let default = |name: Option<&str>| facts(&serde_json::json!({ "default": name }), &[]);
+        let before = default(before.as_ref().map(|before| before.values.name.as_str()));
+        let audit =
+            actor.did(Operation::MakeDefaultProxy).to("proxy", parsed, &name).before(before).after(default(Some(name.as_str())));
+        audited(audit, self.proxies.set_default_proxy(actor.company, Some(parsed))).await.map_err(store_error)?;
+        self.proxies.proxy(actor.company, parsed).await.map(view).map_err(store_error)
     }
 
     /// Tests a saved setting and keeps the result. Events arrive while it happens.
@@ -175,11 +210,14 @@ impl Platform {
     pub async fn test_proxy(
         &self, actor: &Actor, id: &str, target: Option<&str>, events: mpsc::Sender<TestEvent>,
     ) -> Result<TestReport, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::TestProxy)?;
         let id = ProxyId::parse(id).ok_or(AppError::NotFound)?;
         let record = self.proxies.proxy(actor.company, id).await.map_err(store_error)?;
         let target = self.target(target)?;
         let password = self.open_password(actor.company, &record)?;
+        // Before: also a test that is broken off has connected somewhere.
+        let audit = actor.did(Operation::TestProxy).to("proxy", id, &record.values.name);
+        self.note(audit.after(facts(&serde_json::json!({ "target": target.to_string() }), &[]))).await?;
         let report = self.run_test(actor, TestSubject { values: record.values.clone(), password }, &target, events).await?;
         self.keep_proxy_test(actor.company, &record, &report).await?;
         Ok(report)
@@ -221,7 +259,7 @@ impl Platform {
     pub async fn test_draft(
         &self, actor: &Actor, id: Option<&str>, form: &ProxyForm, target: Option<&str>, events: mpsc::Sender<TestEvent>,
     ) -> Result<TestReport, AppError> {
-        actor.may_change()?;
+        actor.may(Operation::TestProxyDraft)?;
         let record = match id {
             None => None,
             Some(id) => {
@@ -243,6 +281,15 @@ impl Platform {
                 None => None,
             },
         };
+        let name = if form.name.trim().is_empty() { "(not saved)" } else { form.name.trim() };
+        let audit = actor.did(Operation::TestProxyDraft).to("proxy", id.unwrap_or_default(), name);
+        let facts = facts(
+            &serde_json::json!({
+                "host": values.host.as_str(), "port": values.port.get(), "scheme": values.scheme, "target": target.to_string(),
+            }),
+            &[],
+        );
+        self.note(audit.after(facts)).await?;
         self.run_test(actor, TestSubject { values, password }, &target, events).await
     }
 
@@ -353,6 +400,8 @@ impl Platform {
             }
         }
         self.keys.finish_rotation().map_err(key_error)?;
+        let audit = Audit::new(INSTALLATION, command_line(), &Origin::command_line(), Operation::RotateKey);
+        self.note(audit.after(facts(&serde_json::json!({ "sealed_anew": count }), &[]))).await?;
         Ok(count)
     }
 }
@@ -388,6 +437,26 @@ async fn give_back(platform: &Platform, slot: &TestSlot) {
 
 fn no_fallback() -> AppError {
     AppError::invalid("fallback", "There is no such proxy setting any more: choose another one, or none.")
+}
+
+/// What the log says of a setting.
+fn told(write: &ProxyWrite) -> serde_json::Map<String, serde_json::Value> {
+    let ProxyWrite { values, password, is_default } = write;
+    let shown = serde_json::json!({
+        "name": values.name.as_str(),
+        "host": values.host.as_str(),
+        "port": values.port.get(),
+        "scheme": values.scheme,
+        "authentication": values.authentication,
+        "username": values.username.as_ref().map(|username| username.as_str()),
+        "has_password": password.is_some(),
+        "is_default": is_default,
+        "bypass": values.bypass.to_strings(),
+        "ca_pem": values.ca_pem.as_ref().map(|pem| pem.as_str()),
+        "timeout_s": values.timeout.seconds(),
+        "fallback": values.fallback,
+    });
+    facts(&shown, &[])
 }
 
 fn view(record: ProxyRecord) -> ProxyView {

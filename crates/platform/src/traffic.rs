@@ -1,7 +1,7 @@
 //! The platform's own internet traffic, for those who ask which way it went.
 
 use chrono::TimeDelta;
-use gatehouse_domain::{AppError, Page, Timestamp, TrafficQuery, TrafficSum, TrafficView};
+use gatehouse_domain::{AppError, Operation, Page, Timestamp, TrafficQuery, TrafficSum, TrafficView};
 
 use crate::{
     Actor, Platform,
@@ -17,6 +17,7 @@ impl Platform {
     /// # Errors
     /// [`AppError::Invalid`] for a wrong cursor.
     pub async fn traffic(&self, actor: &Actor, query: &TrafficQuery) -> Result<Page<TrafficView>, AppError> {
+        actor.may(Operation::ListTraffic)?;
         self.traffic.traffic(actor.company, query).await.map_err(store_error)
     }
 
@@ -25,6 +26,7 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn traffic_sums(&self, actor: &Actor, from: Timestamp, to: Timestamp) -> Result<Vec<TrafficSum>, AppError> {
+        actor.may(Operation::ListTraffic)?;
         let from = from.max(to - TimeDelta::days(SUMS_DAYS));
         self.traffic.traffic_sums(actor.company, from, to).await.map_err(store_error)
     }

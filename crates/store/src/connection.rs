@@ -21,7 +21,7 @@ use surrealdb::{
 };
 use tokio::sync::{RwLock, watch};
 
-use crate::{open::Endpoint, runtime::runtime};
+use crate::{open::Endpoint, queries::audit::Audited, runtime::runtime};
 
 /// How long a write goes on against conflicts with other writes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -133,8 +133,20 @@ impl Connection {
         .map_err(|failure| failure.into_error(query))
     }
 
-    /// Runs a statement that may change something, again and again while it loses against others.
+    /// Runs a statement that may change something, again and again while it loses against others. What is to stand in the audit
+    /// log is written in the same transaction (`queries/audit.rs`).
     pub(crate) async fn write(&self, query: &str, vars: Variables) -> StoreResult<Value> {
+        match Audited::of(query, vars)? {
+            (Some(audited), vars) => {
+                let value = self.write_prepared(&audited.query, vars).await?;
+                audited.pending.is_written();
+                Ok(value)
+            }
+            (None, vars) => self.write_prepared(query, vars).await,
+        }
+    }
+
+    async fn write_prepared(&self, query: &str, vars: Variables) -> StoreResult<Value> {
         let begin = Instant::now();
         let mut pause = Duration::from_millis(2);
         loop {
@@ -156,11 +168,18 @@ impl Connection {
     /// caller's.
     pub(crate) async fn write_in(self: &Arc<Self>, scope: Scope, query: &'static str, vars: Variables) -> StoreResult<Value> {
         let runtime = runtime().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        // Here, and not in the task: what is to be written is the caller's.
+        let (audited, vars) = Audited::of(query, vars)?;
         self.count(scope);
         let end = CountAtTheEnd(Arc::clone(self), scope);
         let task = runtime.spawn(async move {
             let end = end;
-            end.0.write(query, vars).await
+            let text = audited.as_ref().map_or(query, |audited| audited.query.as_str());
+            let done = end.0.write_prepared(text, vars).await;
+            if let (Some(audited), Ok(_)) = (audited, &done) {
+                audited.pending.is_written();
+            }
+            done
         });
         task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("a write failed: {error}"))))
     }

@@ -19,6 +19,9 @@
 //! | two first companies | `installation:main`, `companies` |
 //! | a secret sealed under a key that is replaced meanwhile | `installation:main`, `key_id`, read with `FOR UPDATE` |
 //! | more integrations than a company may have | the company's `integrations` |
+//! | two entries of an audit log with one number | the company's `audit_head` |
+//! | a company without an owner; more invitations than it may have | the company's `people` |
+//! | a one-time password, or a recovery code, that is taken twice | the person, of whom what was read is compared |
 //! | two who work on one analysis | the analysis: taking it and writing results both write its lease |
 //! | two settings, integrations, people (also of the gateway) or companies of one name | the unique index's entry |
 //! | a policy of the gateway, or people, that were judged beside something that has changed | the company's `gateway`, `revision` |
@@ -48,6 +51,7 @@ mod wal;
 
 pub use backup::{BackupError, BackupFile, BackupPart, BackupStream, BackupSummary, RestoreStep, Restored, backup, restore};
 pub use open::{OpenError, StoreConfig};
+pub use queries::company::tables_of_a_company;
 
 use std::sync::Arc;
 
@@ -59,4 +63,26 @@ use kept::Kept;
 pub struct Store {
     connection: Arc<Connection>,
     kept: Arc<Kept>,
+}
+
+/// For tests that look behind the ports, or break something on purpose.
+#[doc(hidden)]
+impl Store {
+    /// Runs any statement; gives its answer as SurrealQL.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn raw(&self, query: &str) -> gatehouse_platform::ports::StoreResult<String> {
+        use surrealdb::types::ToSql as _;
+        self.connection.write(query, surrealdb::types::Variables::new()).await.map(|value| value.to_sql())
+    }
+
+    /// The tables there are.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn tables(&self) -> Result<Vec<String>, OpenError> {
+        let db = self.connection.live().await.map_err(OpenError::Database)?;
+        migrations::tables(&*db).await
+    }
 }

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatehouse_domain::{
-    AnalysisQuery, AnalysisResult, CompanyName, Email, Health, HealthChange, IntegrationTest, LastTest, Page, ProxyQuery,
-    Timestamp, TrafficQuery, TrafficSum, TrafficView, UsedBy, WebhookMessage,
+    AnalysisQuery, AnalysisResult, CompanyName, Email, Health, HealthChange, IntegrationTest, LastTest, Page, PersonName,
+    ProxyQuery, Role, Timestamp, TrafficQuery, TrafficSum, TrafficView, UsedBy, WebhookMessage,
 };
 use gatehouse_platform::{
-    AnalysisId, CompanyId, FileContent, GatewayPersonId, IntegrationId, PersonId, ProxyId, Sealed, TokenId,
+    AnalysisId, CompanyId, FileContent, GatewayPersonId, IntegrationId, InvitationId, Origin, PersonId, ProxyId, Sealed, TokenId,
+    account::second_factor_binding,
+    audit::{AuditHead, StoredEntry},
     integrations::{IntegrationSecret, secret_binding},
     ports::{
-        AccessStore, AnalysisRecord, AnalysisState, AnalysisStore, Authenticated, ChecksRecord, ChecksStore, GatewayPersonRecord,
-        GatewayPolicyWrite, GatewayRecord, GatewayStore, IntegrationRecord, IntegrationStore, IntegrationWrite, KeptFinding,
-        KeyStore, Lease, PersonRecord, PersonWrite, ProxyRecord, ProxyStore, ProxyWrite, SealedPlace, SecretOwner, StoreResult,
-        TestSlot, TokenRecord, TrafficStore,
+        AccessStore, AnalysisRecord, AnalysisState, AnalysisStore, AuditStore, Authenticated, ChecksRecord, ChecksStore,
+        CompanyRecord, GatewayPersonRecord, GatewayPolicyWrite, GatewayRecord, GatewayStore, IntegrationRecord, IntegrationStore,
+        IntegrationWrite, InvitationRecord, KeptFinding, KeyStore, Lease, PersonRecord, PersonWrite, ProxyRecord, ProxyStore,
+        ProxyWrite, SealedPlace, SecondFactor, SecretOwner, SessionRecord, StoreResult, TestSlot, TokenRecord, TrafficStore,
     },
     proxies::password_binding,
 };
@@ -120,8 +122,74 @@ impl AccessStore for Store {
         self.person_by_email(email).await
     }
 
-    async fn create_session(&self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
-        self.create_session(hash, person, now, expires_at).await
+    async fn people(&self, company: CompanyId) -> StoreResult<Vec<PersonRecord>> {
+        self.people(company).await
+    }
+
+    async fn replace_person(
+        &self, company: CompanyId, id: PersonId, version: u64, name: &PersonName, role: Role,
+    ) -> StoreResult<()> {
+        self.replace_person(company, id, version, name, role).await
+    }
+
+    async fn delete_person(&self, company: CompanyId, id: PersonId, version: u64) -> StoreResult<()> {
+        self.delete_person(company, id, version).await
+    }
+
+    async fn set_password(&self, person: PersonId, old: &str, new: &str, keep: Option<&str>) -> StoreResult<()> {
+        self.set_password(person, old, new, keep).await
+    }
+
+    async fn set_second_factor(&self, person: PersonId, old: &SecondFactor, new: &SecondFactor) -> StoreResult<()> {
+        self.set_second_factor(person, old, new).await
+    }
+
+    async fn create_invitation(&self, hash: &str, invitation: &InvitationRecord, limit: usize) -> StoreResult<()> {
+        self.create_invitation(hash, invitation, limit).await
+    }
+
+    async fn invitations(&self, company: CompanyId, now: Timestamp) -> StoreResult<Vec<InvitationRecord>> {
+        self.invitations(company, now).await
+    }
+
+    async fn delete_invitation(&self, company: CompanyId, id: InvitationId) -> StoreResult<()> {
+        self.delete_invitation(company, id).await
+    }
+
+    async fn find_invitation(&self, hash: &str, now: Timestamp) -> StoreResult<Option<InvitationRecord>> {
+        self.find_invitation(hash, now).await
+    }
+
+    async fn accept_invitation(&self, company: CompanyId, hash: &str, person: &PersonWrite, now: Timestamp) -> StoreResult<()> {
+        self.accept_invitation(company, hash, person, now).await
+    }
+
+    async fn company_records(&self) -> StoreResult<Vec<CompanyRecord>> {
+        self.company_records().await
+    }
+
+    async fn set_company_state(
+        &self, company: CompanyId, suspended_at: Option<Timestamp>, delete_after: Option<Timestamp>,
+    ) -> StoreResult<()> {
+        self.set_company_state(company, suspended_at, delete_after).await
+    }
+
+    async fn purge_company(&self, company: CompanyId, now: Timestamp) -> StoreResult<()> {
+        self.purge_company(company, now).await
+    }
+
+    async fn create_session(
+        &self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp, origin: &Origin,
+    ) -> StoreResult<()> {
+        self.create_session(hash, person, now, expires_at, origin).await
+    }
+
+    async fn sessions(&self, person: PersonId, now: Timestamp) -> StoreResult<Vec<SessionRecord>> {
+        self.sessions(person, now).await
+    }
+
+    async fn delete_other_sessions(&self, person: PersonId, keep: &str) -> StoreResult<()> {
+        self.delete_other_sessions(person, keep).await
     }
 
     async fn find_session(&self, hash: &str, now: Timestamp) -> StoreResult<Option<Authenticated>> {
@@ -172,6 +240,21 @@ impl AccessStore for Store {
 }
 
 #[async_trait]
+impl AuditStore for Store {
+    async fn append_audit(&self) -> StoreResult<()> {
+        self.append_audit().await
+    }
+
+    async fn audit_head(&self, company: CompanyId) -> StoreResult<AuditHead> {
+        self.audit_head(company).await
+    }
+
+    async fn audit_entries(&self, company: CompanyId, begin: u64, end: u64) -> StoreResult<Vec<StoredEntry>> {
+        self.audit_entries(company, begin, end).await
+    }
+}
+
+#[async_trait]
 impl KeyStore for Store {
     async fn key_id(&self) -> StoreResult<Option<String>> {
         self.key_id().await
@@ -194,12 +277,16 @@ impl KeyStore for Store {
             self.integrations_under_other_keys(current).await?.into_iter().map(|(company, owner, sealed, record)| {
                 let which = match owner {
                     SecretOwner::ApiPassword(_) => IntegrationSecret::ApiPassword,
-                    SecretOwner::ApiKey(_) | SecretOwner::Proxy(_) => IntegrationSecret::ApiKey,
+                    SecretOwner::ApiKey(_) | SecretOwner::Proxy(_) | SecretOwner::SecondFactor(_) => IntegrationSecret::ApiKey,
                 };
                 let binding = secret_binding(company, record.id, which, &record.values);
                 SealedPlace { binding, sealed, company, owner }
             });
-        Ok(proxies.chain(integrations).collect())
+        let factors = self.second_factors_under_other_keys(current).await?.into_iter().map(|(company, person, sealed)| {
+            let binding = second_factor_binding(company, person);
+            SealedPlace { binding, sealed, company, owner: SecretOwner::SecondFactor(person) }
+        });
+        Ok(proxies.chain(integrations).chain(factors).collect())
     }
 
     async fn reseal(&self, place: &SealedPlace, new: &Sealed) -> StoreResult<()> {
@@ -208,6 +295,7 @@ impl KeyStore for Store {
             SecretOwner::Proxy(id) => self.reseal_proxy(*company, id, sealed, new).await,
             SecretOwner::ApiKey(id) => self.reseal_api_key(*company, id, sealed, new).await,
             SecretOwner::ApiPassword(id) => self.reseal_api_password(*company, id, sealed, new).await,
+            SecretOwner::SecondFactor(id) => self.reseal_second_factor(id, sealed, new).await,
         }
     }
 }

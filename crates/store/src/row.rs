@@ -143,6 +143,7 @@ pub(crate) fn outcome(value: Value) -> StoreResult<Row> {
         "not_found" => Err(StoreError::NotFound),
         "name_taken" => Err(StoreError::NameTaken),
         "gone" => Err(StoreError::Gone),
+        "last_owner" => Err(StoreError::LastOwner),
         "full" => Err(StoreError::Full(row.take::<u64>("limit")?.try_into().unwrap_or(usize::MAX))),
         "key_changed" => Err(StoreError::KeyChanged),
         "changed" => Err(StoreError::Changed(row.take("version")?)),

@@ -8,7 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use gatehouse_domain::{AnalysisQuery, AnalysisStatus, AnalysisView, AppError, FieldErrors, Page, SubjectKind, Verdict};
+use gatehouse_domain::{
+    AnalysisQuery, AnalysisStatus, AnalysisView, AppError, FieldErrors, Operation, Page, SubjectKind, Verdict,
+};
 use gatehouse_platform::AnalysisInput;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
@@ -118,7 +120,7 @@ pub struct ListParams {
 pub async fn start(
     State(state): State<AppState>, SignedIn(actor): SignedIn, RawQuery(query): RawQuery, request: Request,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::StartAnalysis)?;
     let wait = wait(&query.unwrap_or_default())?;
     let bytes = axum::body::to_bytes(request.into_body(), FILE_LIMIT)
         .await

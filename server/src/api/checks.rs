@@ -1,7 +1,7 @@
 //! `/api/v1/checks`: how often everything is tested by itself, who is told, and what changed.
 
 use axum::{Json, extract::State};
-use gatehouse_domain::{AppError, ChecksForm, ChecksView, HealthChange, ProxyChoice};
+use gatehouse_domain::{AppError, ChecksForm, ChecksView, HealthChange, Operation, ProxyChoice};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -52,7 +52,7 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn) -> Re
 pub async fn put(
     State(state): State<AppState>, SignedIn(actor): SignedIn, OptionalBody(body): OptionalBody,
 ) -> Result<Json<ChecksView>, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::SetChecks)?;
     // All fields are optional: what got lost on its way must not end the checks.
     let body = body.ok_or_else(|| AppError::Malformed("Send a JSON object; {} ends the checks.".into()))?;
     let form = ChecksForm::from_json(&body).map_err(AppError::from)?;

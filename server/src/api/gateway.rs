@@ -1,7 +1,9 @@
 //! `/api/v1/gateway`: what the company's gateways go by.
 
 use axum::{Json, extract::State, response::Response};
-use gatehouse_domain::{AppError, ExplanationView, GatewayPolicyView, PolicyCheckView, PolicyQuestion, gateway::policy_text};
+use gatehouse_domain::{
+    AppError, ExplanationView, GatewayPolicyView, Operation, PolicyCheckView, PolicyQuestion, gateway::policy_text,
+};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -70,7 +72,7 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn) -> Re
 pub async fn replace(
     State(state): State<AppState>, SignedIn(actor): SignedIn, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::ReplaceGatewayPolicy)?;
     let text = policy_text(&body).map_err(AppError::from)?;
     Ok(with_etag(state.platform.set_gateway_policy(&actor, version(&headers)?, &text).await?))
 }
@@ -90,7 +92,7 @@ pub async fn replace(
 pub async fn check(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Json<PolicyCheckView>, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::CheckGatewayPolicy)?;
     let text = policy_text(&body).map_err(AppError::from)?;
     Ok(Json(state.platform.check_gateway_policy(&actor, &text).await?))
 }

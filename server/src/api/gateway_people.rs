@@ -5,7 +5,7 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use gatehouse_domain::{AppError, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, Page};
+use gatehouse_domain::{AppError, GatewayPeopleQuery, GatewayPersonForm, GatewayPersonView, Operation, Page};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -85,7 +85,7 @@ pub async fn list(
 pub async fn create(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::CreateGatewayPerson)?;
     let form = GatewayPersonForm::from_json(&body).map_err(AppError::from)?;
     let view = state.platform.create_gateway_person(&actor, &form).await?;
     Ok(super::created(LIST, &view.id.clone(), view.version, view))
@@ -123,7 +123,7 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathI
 pub async fn replace(
     State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::ReplaceGatewayPerson)?;
     // What does not exist is not found, whatever the body says.
     state.platform.gateway_person(&actor, &id).await?;
     let form = GatewayPersonForm::from_json(&body).map_err(AppError::from)?;

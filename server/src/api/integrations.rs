@@ -9,7 +9,7 @@ use axum::{
 };
 use gatehouse_domain::{
     AppError, Capabilities, IntegrationForm, IntegrationQuery, IntegrationReport, IntegrationStatus, IntegrationView, KeyNeed,
-    Page, ProxyChoice,
+    Operation, Page, ProxyChoice,
 };
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -219,7 +219,7 @@ pub async fn list(
 pub async fn create(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::CreateIntegration)?;
     let form = IntegrationForm::from_json(&body).map_err(AppError::from)?;
     Ok(created(state.platform.create_integration(&actor, &form).await?))
 }
@@ -256,7 +256,7 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathI
 pub async fn replace(
     State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::ReplaceIntegration)?;
     // What does not exist is not found, whatever the body says.
     state.platform.integration(&actor, &id).await?;
     let form = IntegrationForm::from_json(&body).map_err(AppError::from)?;
@@ -319,7 +319,7 @@ pub async fn duplicate(
 pub async fn test_draft(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Json<IntegrationReport>, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::TestIntegrationDraft)?;
     // As with proxies, the draft may stand in a field of its own.
     let draft = match &body {
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("integration") => &fields["integration"],
@@ -351,7 +351,7 @@ pub async fn test_draft(
 pub async fn test_saved(
     State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, OptionalBody(body): OptionalBody,
 ) -> Result<Json<IntegrationReport>, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::TestIntegration)?;
     text_fields(&body.unwrap_or_else(no_fields), &[])?;
     Ok(Json(state.platform.test_integration(&actor, &id).await?))
 }

@@ -1,11 +1,15 @@
 //! The REST API, version 1: thin handlers over the use cases, and the OpenAPI document made from them.
 
+mod account;
 mod analyses;
+mod audit;
 mod checks;
+mod companies;
 mod gateway;
 mod gateway_people;
 mod integrations;
 mod openapi;
+mod people;
 mod proxies;
 mod sessions;
 mod tokens;
@@ -22,6 +26,7 @@ use axum::{
 use gatehouse_domain::AppError;
 use gatehouse_platform::Actor;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use leptos::server_fn::axum::server_fn_paths;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{
@@ -89,17 +94,49 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(gateway::check))
         .routes(routes!(gateway::explain))
         .routes(routes!(gateway_people::list, gateway_people::create))
+        .routes(routes!(account::sessions, account::end_other_sessions))
+        .routes(routes!(account::end_session))
+        .routes(routes!(account::change_password))
+        .routes(routes!(
+            account::second_factor,
+            account::begin_second_factor,
+            account::confirm_second_factor,
+            account::remove_second_factor
+        ))
+        .routes(routes!(people::list))
+        .routes(routes!(people::get, people::replace, people::delete))
+        .routes(routes!(people::invitations, people::invite))
+        .routes(routes!(people::accept))
+        .routes(routes!(people::withdraw))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(companies::list, companies::create))
+        .routes(routes!(companies::get, companies::delete))
+        .routes(routes!(companies::suspend))
+        .routes(routes!(companies::resume))
+        .routes(routes!(companies::invite))
         .routes(routes!(gateway_people::get, gateway_people::replace, gateway_people::delete))
 }
 
 /// The API below `/api/v1`.
 pub fn router() -> Router<AppState> {
+    // The document says of each call what whoever calls must be allowed: without that, there is no router.
+    let _ = openapi_json();
+    server_functions_have_permissions();
     let (router, _) = routes().split_for_parts();
     router
         .route("/api/v1/openapi.json", axum::routing::get(show_document))
         .route("/api", axum::routing::any(unknown))
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(method_not_allowed)
+}
+
+/// As the calls of the API: a server function that is not in the table must not be.
+fn server_functions_have_permissions() {
+    for (path, _) in server_fn_paths() {
+        let listed = gatehouse_app::api::OPERATIONS.iter().any(|(of, _)| *of == path);
+        assert!(listed, "the server function {path} is not in the table of operations (app/src/api/mod.rs)");
+    }
 }
 
 async fn unknown() -> HttpError {

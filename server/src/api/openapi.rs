@@ -1,6 +1,6 @@
 //! What the OpenAPI document says of many calls at once, where saying it at each handler would be forgotten at one of them.
 
-use gatehouse_domain::{ChecksForm, GatewayPersonForm, IntegrationForm, ProxyForm, gateway::POLICY_READ_ONLY};
+use gatehouse_domain::{ChecksForm, GatewayPersonForm, IntegrationForm, Permission, ProxyForm, gateway::POLICY_READ_ONLY};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use utoipa::{
@@ -12,12 +12,13 @@ use utoipa::{
 };
 
 /// Bodies that take what an answer has besides, by the names of their schemas.
-const INPUTS: [(&str, &[&str]); 5] = [
+const INPUTS: [(&str, &[&str]); 6] = [
     ("ProxyInput", ProxyForm::READ_ONLY),
     ("IntegrationInput", IntegrationForm::READ_ONLY),
     ("GatewayPersonInput", GatewayPersonForm::READ_ONLY),
     ("ChecksInput", ChecksForm::READ_ONLY),
     ("PolicyInput", POLICY_READ_ONLY),
+    ("PersonInput", super::people::READ_ONLY),
 ];
 
 /// Adds to what the handlers say.
@@ -103,10 +104,16 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 
 /// The answers that layers around the handlers give, and those that every use case may.
 fn answers(method: &Method, operation: &mut Operation) {
+    let permission = permission(operation);
+    let extensions = utoipa::openapi::extensions::Extensions::builder().add("x-permission", permission.as_str()).build();
+    operation.extensions = Some(extensions);
     let mut may_be = vec![
         (StatusCode::INTERNAL_SERVER_ERROR, "`internal`: a defect; the log says more under the reference in `detail`"),
         (StatusCode::SERVICE_UNAVAILABLE, "`unavailable`: the database does not answer"),
     ];
+    if permission.roles().len() < 4 {
+        may_be.push((StatusCode::FORBIDDEN, "`forbidden`: the role does not allow it"));
+    }
     if *method != Method::GET {
         may_be.push((StatusCode::FORBIDDEN, "`foreign_origin`: a page of another site has sent this"));
     }
@@ -117,6 +124,16 @@ fn answers(method: &Method, operation: &mut Operation) {
     for (status, description) in may_be {
         let said = operation.responses.responses.entry(status.as_str().to_string());
         said.or_insert_with(|| RefOr::T(problem(status, description)));
+    }
+}
+
+/// What whoever calls must be allowed. A call that is not in the table of permissions must not be: neither the document nor the router
+/// comes into being with it, so no test passes and no server starts.
+fn permission(operation: &Operation) -> Permission {
+    let id = operation.operation_id.as_deref().unwrap_or_default();
+    match gatehouse_domain::Operation::find(id) {
+        Some(operation) => operation.permission(),
+        None => panic!("the call '{id}' of the API is not in the table of permissions (crates/domain/src/permission.rs)"),
     }
 }
 
@@ -148,6 +165,10 @@ fn example(operation: &str) -> Option<Value> {
             "name": "Own intelligence", "type": "custom_http", "api_url": "https://intelligence.example/v1", "api_key": "0123456789",
             "proxy": {"choice": "default"}, "capabilities": {"url": true, "sender_ip": true}, "tags": ["own"],
         }),
+        "createInvitation" => json!({"email": "bob@example.com", "role": "auditor"}),
+        "inviteFirstAdministrator" => json!({"email": "owner@customer.example"}),
+        "replacePerson" => json!({"name": "Bob Miller", "role": "auditor"}),
+        "createCompany" => json!({"name": "Customer"}),
         "startAnalysis" => json!({"url": "https://www.example/login"}),
         "setChecks" => json!({
             "every_minutes": 60, "webhook_url": "https://hooks.example/gatehouse", "webhook_proxy": {"choice": "default"},

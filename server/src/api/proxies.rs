@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use gatehouse_domain::{
-    AppError, Authentication, FieldErrors, Page, ProxyForm, ProxyQuery, ProxyView, Scheme, TestEvent, TestReport,
+    AppError, Authentication, FieldErrors, Operation, Page, ProxyForm, ProxyQuery, ProxyView, Scheme, TestEvent, TestReport,
 };
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -143,7 +143,7 @@ pub async fn list(
 pub async fn create(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::CreateProxy)?;
     let form = ProxyForm::from_json(&body).map_err(AppError::from)?;
     let view = state.platform.create_proxy(&actor, &form).await?;
     Ok(created(view))
@@ -181,7 +181,7 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathI
 pub async fn replace(
     State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, headers: HeaderMap, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::ReplaceProxy)?;
     // What does not exist is not found, whatever the body says.
     state.platform.proxy(&actor, &id).await?;
     let form = ProxyForm::from_json(&body).map_err(AppError::from)?;
@@ -258,7 +258,7 @@ pub async fn duplicate(
 pub async fn test_draft(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Json<TestReport>, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::TestProxyDraft)?;
     let Value::Object(fields) = &body else {
         return Err(HttpError(AppError::invalid("body", "Send a JSON object with 'proxy'.")));
     };
@@ -311,7 +311,7 @@ pub async fn test_draft(
 pub async fn test_saved(
     State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId, OptionalBody(body): OptionalBody,
 ) -> Result<Json<TestReport>, HttpError> {
-    actor.may_change()?;
+    actor.may(Operation::TestProxy)?;
     let fields = text_fields(&body.unwrap_or_else(no_fields), &["target"])?;
     Ok(Json(state.platform.test_proxy(&actor, &id, fields.get("target").map(String::as_str), nobody_watches()).await?))
 }

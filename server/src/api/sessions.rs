@@ -28,6 +28,9 @@ pub struct SignIn {
     /// Password.
     #[schema(format = Password, write_only, min_length = 1)]
     password: String,
+    /// A one-time password or a recovery code, for those who have turned that on.
+    #[schema(write_only)]
+    code: Option<String>,
 }
 
 /// Who is signed in.
@@ -56,9 +59,10 @@ pub async fn current(SignedIn(actor): SignedIn) -> Json<SessionView> {
 pub async fn sign_in(
     State(state): State<AppState>, Extension(visitor): Extension<Visitor>, JsonBody(body): JsonBody,
 ) -> Result<Response, HttpError> {
-    let mut fields = text_fields(&body, &["email", "password"])?;
+    let mut fields = text_fields(&body, &["email", "password", "code"])?;
     let mut errors = FieldErrors::new();
     let email = fields.remove("email").unwrap_or_default();
+    let code = fields.remove("code");
     let password = Secret::new(fields.remove("password").unwrap_or_default());
     if email.is_empty() {
         errors.add("email", "Enter your e-mail address.");
@@ -69,7 +73,7 @@ pub async fn sign_in(
     if !errors.is_empty() {
         return Err(HttpError(errors.into()));
     }
-    let session = state.platform.sign_in(&email, &password, &visitor.address).await?;
+    let session = state.platform.sign_in(&email, &password, code.as_deref(), &visitor.address, &visitor.origin).await?;
     let cookie = security::session_cookie(&session.secret, state.is_https());
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], Json(session.view)).into_response())
 }
@@ -81,7 +85,7 @@ pub async fn sign_in(
 )]
 pub async fn sign_out(State(state): State<AppState>, Extension(visitor): Extension<Visitor>) -> Result<Response, HttpError> {
     if let Some(session) = &visitor.session {
-        state.platform.sign_out(session).await?;
+        state.platform.sign_out(session, &visitor.origin).await?;
     }
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, security::no_session_cookie(state.is_https()))]).into_response())
 }

@@ -42,6 +42,7 @@ const PUT: &str = "{
     LET $next = IF $before.every_minutes = $every_minutes AND $before.next_at != NONE { $before.next_at } ELSE { $next_at };
     UPSERT $id SET company = $company, every_minutes = $every_minutes, webhook_url = $webhook_url, webhook_proxy = $webhook_proxy,
         webhook_proxy_setting = $setting, next_at = $next RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 

@@ -1,13 +1,15 @@
 //! Companies.
 
+use std::collections::HashMap;
+
 use gatehouse_domain::{CompanyName, Timestamp};
 use gatehouse_platform::{
     CompanyId,
-    ports::{PersonWrite, StoreResult},
+    ports::{CompanyRecord, PersonWrite, StoreError, StoreResult},
 };
 use surrealdb::types::RecordId;
 
-use super::{company_record, person::content, person_record};
+use super::{below, company_record, person::content, person_record, record, uuid_part};
 use crate::{
     Store,
     connection::{Scope, vars},
@@ -27,6 +29,7 @@ const CREATE_FIRST: &str = "{
     DELETE setup_link:main RETURN NONE;
     CREATE ONLY $company SET name = $name, name_key = $name_key, created_at = $now RETURN NONE;
     CREATE ONLY $owner CONTENT $content RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
@@ -35,10 +38,58 @@ const CREATE: &str = "{
     IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };
     UPSERT installation:main SET companies = (companies ?? 0) + 1 RETURN NONE;
     CREATE ONLY $company SET name = $name, name_key = $name_key, created_at = $now RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
 const BY_NAME: &str = "SELECT VALUE id FROM company WHERE name_key = $name_key LIMIT 1";
+
+/// With how many people each has.
+const RECORDS: &str = "{
+    LET $counts = (SELECT company, count() AS number FROM person GROUP BY company);
+    RETURN { companies: (SELECT id, name, created_at, suspended_at, delete_after FROM company ORDER BY name_key), counts: $counts };
+}";
+
+const SET_STATE: &str = "{
+    IF !record::exists($id) { RETURN { outcome: 'not_found' } };
+    UPDATE $id SET suspended_at = $suspended_at, delete_after = $delete_after RETURN NONE;
+    -- AUDIT
+    RETURN { outcome: 'done' };
+}";
+
+const IS_DUE: &str = "RETURN array::len((SELECT VALUE id FROM $company WHERE delete_after != NONE AND delete_after <= $now)) = 1";
+
+/// The last step: what is left of it is its name in the log of the installation.
+const DELETE: &str = "{
+    LET $gone = (DELETE $company WHERE delete_after != NONE AND delete_after <= $now RETURN BEFORE);
+    IF array::len($gone) = 0 { RETURN { outcome: 'not_found' } };
+    -- AUDIT
+    RETURN { outcome: 'done' };
+}";
+
+/// Where a field says whose it is.
+const BY_FIELD: &[&str] = &["proxy_use", "proxy_setting", "integration", "gateway_person", "token", "invitation"];
+
+/// Where the key begins with the company.
+const BY_RANGE: &[&str] = &[
+    "analysis",
+    "analysis_result",
+    "analysis_file",
+    "kept_finding",
+    "traffic",
+    "traffic_sum",
+    "health_change",
+    "test_slot",
+    "audit",
+];
+
+/// Where the key is the company.
+const BY_KEY: &[&str] = &["proxy_default", "checks", "gateway", "audit_head"];
+
+const IN_RANGE: &str = "SELECT VALUE id FROM $range ORDER BY id LIMIT $limit";
+
+const SESSIONS: &str =
+    "SELECT VALUE id FROM session WHERE person IN (SELECT VALUE id FROM person WHERE company = $company) LIMIT $limit";
 
 const ALL: &str = "SELECT id, name, created_at FROM company ORDER BY created_at, id";
 
@@ -78,4 +129,60 @@ impl Store {
             .map(|mut row| Ok((CompanyId(row.uuid("id")?), row.parse("name", CompanyName::parse)?)))
             .collect()
     }
+
+    pub(crate) async fn company_records(&self) -> StoreResult<Vec<CompanyRecord>> {
+        let mut all = Row::new(self.connection.read(RECORDS, vars! {}).await?)?;
+        let mut counts = HashMap::new();
+        for mut row in all.rows("counts")? {
+            counts.insert(row.uuid("company")?, row.take::<u64>("number")?);
+        }
+        let read = |mut row: Row| {
+            let id = row.uuid("id")?;
+            Ok(CompanyRecord {
+                id: CompanyId(id),
+                name: row.parse("name", CompanyName::parse)?,
+                created_at: row.time("created_at")?,
+                suspended_at: row.take("suspended_at")?,
+                delete_after: row.take("delete_after")?,
+                people: counts.get(&id).copied().unwrap_or_default(),
+            })
+        };
+        all.rows("companies")?.into_iter().map(read).collect()
+    }
+
+    pub(crate) async fn set_company_state(
+        &self, company: CompanyId, suspended_at: Option<Timestamp>, delete_after: Option<Timestamp>,
+    ) -> StoreResult<()> {
+        let vars = vars! { id: company_record(company), suspended_at: suspended_at, delete_after: delete_after };
+        outcome(self.connection.write_in(Scope::People, SET_STATE, vars).await?).map(drop)
+    }
+
+    pub(crate) async fn purge_company(&self, company: CompanyId, now: Timestamp) -> StoreResult<()> {
+        let id = company_record(company);
+        if !decode::<bool>(self.connection.read(IS_DUE, vars! { company: id.clone(), now: now }).await?)? {
+            return Err(StoreError::NotFound);
+        }
+        self.delete_all(SESSIONS, vars! { company: id.clone() }).await?;
+        for table in BY_FIELD {
+            let find = format!("SELECT VALUE id FROM {table} WHERE company = $company LIMIT $limit");
+            self.delete_all(&find, vars! { company: id.clone() }).await?;
+        }
+        self.delete_all("SELECT VALUE id FROM person WHERE company = $company LIMIT $limit", vars! { company: id.clone() })
+            .await?;
+        for table in BY_RANGE {
+            self.delete_all(IN_RANGE, vars! { range: below(table, vec![uuid_part(company.0)]) }).await?;
+        }
+        let keys: Vec<_> = BY_KEY.iter().map(|table| record(table, company.0)).collect();
+        match self.connection.write("DELETE $ids RETURN NONE", vars! { ids: keys }).await {
+            Ok(_) | Err(StoreError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        outcome(self.connection.write_in(Scope::People, DELETE, vars! { company: id, now: now }).await?).map(drop)
+    }
+}
+
+/// The tables that are emptied with a company, for the test that none is forgotten.
+#[must_use]
+pub fn tables_of_a_company() -> Vec<&'static str> {
+    [BY_FIELD, BY_RANGE, BY_KEY, &["person", "session", "company"]].concat()
 }

@@ -39,6 +39,7 @@ const PUT: &str = "{
     UPDATE $proxies SET uses += 1 RETURN NONE;
     UPSERT $id SET company = $company, text = $text, version = (version ?? 0) + 1, revision = $before + 1,
         changed_at = $now, changed_by = $by RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
@@ -55,6 +56,7 @@ const PUT_PERSON: &str = "{
     UPSERT $of SET company = $company, revision = $before + 1 RETURN NONE;
     UPSERT $id SET company = $company, name = $name, name_key = $name_key, password_hash = $password_hash, groups = $groups,
         version = $version, created_at = $created_at, updated_at = $updated_at RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
@@ -64,6 +66,7 @@ const DELETE_PERSON: &str = "{
     LET $gone = (DELETE $id WHERE company = $company RETURN BEFORE);
     IF array::len($gone) = 0 { RETURN { outcome: 'not_found' } };
     UPSERT $of SET company = $company, revision = $before + 1 RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 

@@ -74,6 +74,7 @@ const CREATE: &str = concat!(
     note_use!(),
     "
     CREATE ONLY $id CONTENT $content RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done', row: (SELECT * FROM ONLY $id) };
 }"
 );
@@ -91,6 +92,7 @@ const REPLACE: &str = concat!(
     "
     UPDATE $id MERGE $content RETURN NONE;
     UPDATE $id SET version += 1 RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done', row: (SELECT * FROM ONLY $id) };
 }"
 );
@@ -104,6 +106,7 @@ const DELETE: &str = "{
     DELETE $noted RETURN NONE;
     DELETE $findings RETURN NONE;
     DELETE $id RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 

@@ -1,11 +1,13 @@
 //! The queries, one module per table.
 
 pub(crate) mod analysis;
+pub(crate) mod audit;
 pub(crate) mod checks;
 pub(crate) mod company;
 pub(crate) mod gateway;
 pub(crate) mod installation;
 pub(crate) mod integration;
+pub(crate) mod invitation;
 pub(crate) mod kept_finding;
 pub(crate) mod person;
 pub(crate) mod proxy_setting;

@@ -68,6 +68,7 @@ const CREATE: &str = concat!(
     };
     LET $row = (SELECT * FROM ONLY $id);
     LET $uses = (SELECT * FROM proxy_use WHERE company = $company AND proxy = NONE);
+    -- AUDIT
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
 }"
 );
@@ -100,6 +101,7 @@ const REPLACE: &str = concat!("{
     -- The gateways whose policy leads through it look again.
     IF array::len($gateways) > 0 { UPDATE $gateway SET revision += 1 RETURN NONE };
     LET $row = (SELECT * FROM ONLY $id);
+    -- AUDIT
     RETURN { outcome: 'done', rows: [$row], default: (SELECT VALUE proxy FROM ONLY $pointer), uses: $uses };
 }");
 
@@ -113,6 +115,7 @@ const DELETE: &str = "{
     IF $is_default { UPDATE $pointer SET proxy = NONE RETURN NONE };
     DELETE $use RETURN NONE;
     DELETE $id RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
@@ -124,6 +127,7 @@ const SET_DEFAULT: &str = "{
     IF $old != NONE { UPDATE $old SET version += 1 RETURN NONE };
     UPDATE $id SET version += 1 RETURN NONE;
     UPSERT $pointer SET proxy = $id RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 

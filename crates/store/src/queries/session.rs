@@ -3,10 +3,10 @@
 use chrono::TimeDelta;
 use gatehouse_domain::Timestamp;
 use gatehouse_platform::{
-    PersonId,
-    ports::{Authenticated, StoreError, StoreResult},
+    Origin, PersonId,
+    ports::{Authenticated, SessionRecord, StoreError, StoreResult},
 };
-use surrealdb::types::RecordId;
+use surrealdb::types::{RecordId, RecordIdKey};
 
 use super::{person, person_record};
 use crate::{
@@ -17,17 +17,32 @@ use crate::{
 
 const CREATE: &str = "{
     IF !record::exists($person) { RETURN { outcome: 'not_found' } };
-    CREATE ONLY $id SET person = $person, created_at = $now, last_used_at = $now, expires_at = $expires_at RETURN NONE;
+    CREATE ONLY $id SET person = $person, created_at = $now, last_used_at = $now, expires_at = $expires_at, address = $address,
+        agent = $agent RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
-const FIND: &str =
-    "SELECT id, last_used_at, expires_at, (SELECT *, company.name AS company_name FROM ONLY $parent.person) AS person
+const FIND: &str = "SELECT id, last_used_at, expires_at,
+        (SELECT *, company.name AS company_name, company.suspended_at != NONE AS is_suspended FROM ONLY $parent.person) AS person
     FROM ONLY $id";
 
 const TOUCH: &str = "UPDATE $id SET last_used_at = $now, expires_at = $expires_at RETURN NONE";
 
-const DELETE: &str = "DELETE $id RETURN NONE";
+const DELETE: &str = "{
+    LET $gone = (DELETE $id RETURN BEFORE);
+    IF array::len($gone) = 0 { RETURN { outcome: 'not_found' } };
+    -- AUDIT
+    RETURN { outcome: 'done' };
+}";
+
+const OF_PERSON: &str = "SELECT * FROM session WHERE person = $person AND expires_at > $now ORDER BY last_used_at DESC, id";
+
+const DELETE_OTHERS: &str = "{
+    DELETE session WHERE person = $person AND id != $keep RETURN NONE;
+    -- AUDIT
+    RETURN { outcome: 'done' };
+}";
 
 /// What is old is found first, outside any transaction that writes: a sweep over much then fights with nobody.
 const OLD: &str = "RETURN array::concat(
@@ -40,9 +55,17 @@ const DELETE_OLD: &str =
 
 impl Store {
     pub(crate) async fn create_session(
-        &self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp,
+        &self, hash: &str, person: PersonId, now: Timestamp, expires_at: Timestamp, origin: &Origin,
     ) -> StoreResult<()> {
-        let vars = vars! { id: session_record(hash), person: person_record(person), now: now, expires_at: expires_at };
+        let some = |text: &str, most: usize| Some(text.chars().take(most).collect::<String>()).filter(|text| !text.is_empty());
+        let vars = vars! {
+            id: session_record(hash),
+            person: person_record(person),
+            now: now,
+            expires_at: expires_at,
+            address: some(&origin.address, 64),
+            agent: some(&origin.agent, 300),
+        };
         outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
@@ -71,7 +94,17 @@ impl Store {
     }
 
     pub(crate) async fn delete_session(&self, hash: &str) -> StoreResult<()> {
-        self.connection.write_in(Scope::People, DELETE, vars! { id: session_record(hash) }).await.map(drop)
+        outcome(self.connection.write_in(Scope::People, DELETE, vars! { id: session_record(hash) }).await?).map(drop)
+    }
+
+    pub(crate) async fn sessions(&self, person: PersonId, now: Timestamp) -> StoreResult<Vec<SessionRecord>> {
+        let rows = self.connection.read(OF_PERSON, vars! { person: person_record(person), now: now }).await?;
+        Row::list(rows)?.into_iter().map(read).collect()
+    }
+
+    pub(crate) async fn delete_other_sessions(&self, person: PersonId, keep: &str) -> StoreResult<()> {
+        let vars = vars! { person: person_record(person), keep: session_record(keep) };
+        outcome(self.connection.write_in(Scope::People, DELETE_OTHERS, vars).await?).map(drop)
     }
 
     pub(crate) async fn sweep(&self, now: Timestamp) -> StoreResult<()> {
@@ -89,6 +122,19 @@ impl Store {
     }
 }
 
-fn session_record(hash: &str) -> RecordId {
+fn read(mut row: Row) -> StoreResult<SessionRecord> {
+    let id: RecordId = row.take("id")?;
+    let RecordIdKey::String(hash) = id.key else { return Err(row.wrong("id", "not a text")) };
+    Ok(SessionRecord {
+        hash,
+        address: row.take::<Option<String>>("address")?.unwrap_or_default(),
+        agent: row.take::<Option<String>>("agent")?.unwrap_or_default(),
+        created_at: row.time("created_at")?,
+        last_used_at: row.time("last_used_at")?,
+        expires_at: row.time("expires_at")?,
+    })
+}
+
+pub(crate) fn session_record(hash: &str) -> RecordId {
     RecordId::new("session", hash)
 }

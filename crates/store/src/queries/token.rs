@@ -18,10 +18,11 @@ const CREATE: &str = "{
     IF $employer = NONE OR $employer != $company { RETURN { outcome: 'not_found' } };
     CREATE ONLY $id SET company = $company, person = $person, hash = $hash, name = $name, ends_with = $ends_with,
         created_at = $created_at, last_used_at = $last_used_at RETURN NONE;
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 
-const FIND: &str = "SELECT id, last_used_at, (SELECT *, company.name AS company_name FROM ONLY $parent.person) AS person
+const FIND: &str = "SELECT id, last_used_at, (SELECT *, company.name AS company_name, company.suspended_at != NONE AS is_suspended FROM ONLY $parent.person) AS person
     FROM token WHERE hash = $hash LIMIT 1";
 
 const TOUCH: &str = "UPDATE token SET last_used_at = $now WHERE hash = $hash RETURN NONE";
@@ -31,6 +32,7 @@ const OF_PERSON: &str = "SELECT * FROM token WHERE person = $person AND company 
 const DELETE: &str = "{
     LET $gone = (DELETE $id WHERE person = $person AND company = $company RETURN BEFORE);
     IF array::len($gone) = 0 { RETURN { outcome: 'not_found' } };
+    -- AUDIT
     RETURN { outcome: 'done' };
 }";
 

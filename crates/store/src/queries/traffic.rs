@@ -201,7 +201,7 @@ impl Store {
     }
 
     /// Deletes what a query finds, until it finds nothing more.
-    async fn delete_all(&self, find: &str, mut vars: surrealdb::types::Variables) -> StoreResult<()> {
+    pub(crate) async fn delete_all(&self, find: &str, mut vars: surrealdb::types::Variables) -> StoreResult<()> {
         vars.insert("limit", i64::try_from(FOUND).unwrap_or(i64::MAX));
         loop {
             let ids: Vec<RecordId> = decode(self.connection.read(find, vars.clone()).await?)?;

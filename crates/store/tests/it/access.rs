@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use gatehouse_domain::{CompanyName, Email, Role, TokenName};
 use gatehouse_platform::{
-    CompanyId, PersonId, TokenId,
+    CompanyId, Origin, PersonId, TokenId,
     ports::{AccessStore as _, PersonWrite, StoreError, TokenRecord},
 };
 
@@ -112,7 +112,7 @@ async fn sessions_end(bed: Arc<Bed>) {
     let store = &bed.store;
     let (company, jo, at) = (company(store).await, person(), now());
     store.create_person(company, &jo, at).await.expect("made");
-    store.create_session("abc", jo.id, at, at + MINUTE).await.expect("made");
+    store.create_session("abc", jo.id, at, at + MINUTE, &Origin::command_line()).await.expect("made");
     let found = bed.other.find_session("abc", at).await.expect("an answer").expect("there");
     assert_eq!((found.person.id, found.person.company), (jo.id, company));
     assert_eq!((found.expires_at, found.last_used_at), (Some(at + MINUTE), Some(at)));
@@ -122,10 +122,13 @@ async fn sessions_end(bed: Arc<Bed>) {
     let found = store.find_session("abc", at + MINUTE).await.expect("an answer").expect("there");
     assert_eq!((found.expires_at, found.last_used_at), (Some(at + MINUTE * 2), Some(at + MINUTE / 2)));
     store.delete_session("abc").await.expect("gone");
-    store.delete_session("abc").await.expect("gone already");
+    assert!(matches!(store.delete_session("abc").await, Err(StoreError::NotFound)), "gone already");
     store.touch_session("abc", at, at + MINUTE).await.expect("no error");
     assert_eq!(store.find_session("abc", at).await.expect("an answer"), None, "noting a use brings nothing back");
-    assert!(matches!(store.create_session("x", PersonId::new(), at, at + MINUTE).await, Err(StoreError::NotFound)));
+    assert!(matches!(
+        store.create_session("x", PersonId::new(), at, at + MINUTE, &Origin::command_line()).await,
+        Err(StoreError::NotFound)
+    ));
 }
 
 async fn a_session_that_has_ended_is_gone_for_all_at_once(bed: Arc<Bed>) {
@@ -139,7 +142,7 @@ async fn a_session_that_has_ended_is_gone_for_all_at_once(bed: Arc<Bed>) {
             for round in 0..5 {
                 let hash = format!("{number}-{round}");
                 assert_eq!(other.find_session(&hash, at).await.expect("an answer"), None, "not yet");
-                store.create_session(&hash, owner, at, at + MINUTE).await.expect("made");
+                store.create_session(&hash, owner, at, at + MINUTE, &Origin::command_line()).await.expect("made");
                 assert!(other.find_session(&hash, at).await.expect("an answer").is_some());
                 assert!(store.find_session(&hash, at).await.expect("an answer").is_some());
                 assert_eq!(store.find_session(&hash, at + MINUTE).await.expect("an answer"), None, "it is over");
@@ -263,8 +266,8 @@ async fn a_sweep_deletes_what_is_over(bed: Arc<Bed>) {
     let store = &bed.store;
     let (company, jo, at) = (company(store).await, person(), now());
     store.create_person(company, &jo, at).await.expect("made");
-    store.create_session("old", jo.id, at, at + MINUTE).await.expect("made");
-    store.create_session("new", jo.id, at, at + MINUTE * 200).await.expect("made");
+    store.create_session("old", jo.id, at, at + MINUTE, &Origin::command_line()).await.expect("made");
+    store.create_session("new", jo.id, at, at + MINUTE * 200, &Origin::command_line()).await.expect("made");
     store.begin_sign_in("jo", "192.0.2.1", 1, MINUTE * 200, at).await.expect("an answer").expect("counted");
     store.begin_sign_in("mo", "192.0.2.2", 1, MINUTE * 200, at + MINUTE * 30).await.expect("an answer").expect("counted");
     let later = at + MINUTE * 60;

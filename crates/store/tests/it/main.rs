@@ -2,6 +2,7 @@
 
 mod access;
 mod analyses;
+mod audit;
 mod backup;
 mod checks;
 mod crash;

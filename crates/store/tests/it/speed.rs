@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gatehouse_domain::{ProxyQuery, ProxySort, SortField};
 use gatehouse_platform::{
-    Choice, ProxyId,
+    Choice, Origin, ProxyId,
     ports::{AccessStore as _, ProxyStore as _},
 };
 
@@ -53,7 +53,7 @@ async fn measure(backend: Backend) {
     }
     let jo = person();
     store.create_person(ours, &jo, now()).await.expect("made");
-    store.create_session("hash", jo.id, now(), now() + Duration::from_secs(3600)).await.expect("made");
+    store.create_session("hash", jo.id, now(), now() + Duration::from_secs(3600), &Origin::command_line()).await.expect("made");
     let page = |limit, sort, q: &str| ProxyQuery { limit, sort, q: q.into(), ..Default::default() };
     let by_name = ProxySort::default();
     let by_default = ProxySort { field: SortField::IsDefault, descending: true };
