@@ -10,6 +10,7 @@ mod gateway;
 mod gateway_database;
 mod harness;
 mod integrations;
+mod isolation;
 mod parts;
 mod proxies;
 mod secrets;
