@@ -17,3 +17,4 @@ mod stored_policy;
 mod survival;
 mod tls;
 mod upgrade;
+mod vetting;
