@@ -112,7 +112,7 @@ async fn installation() -> Installation {
     let keys = KeyRing::create(&folder.path().join("key")).unwrap();
     let policy = AddressPolicy::AllowAll;
     let network = Network {
-        tester: Arc::new(Tester::with_policy(policy)),
+        tester: Arc::new(Tester::with(policy)),
         door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
     };
     let config = Config::new(TestTarget::parse("https://example.com/").unwrap());

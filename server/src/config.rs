@@ -272,6 +272,12 @@ pub struct SettingsArgs {
     /// URL that Test Connection asks for by default
     #[arg(long, global = true, env = "GATEHOUSE_TEST_TARGET")]
     test_target: Option<String>,
+    /// Name servers that are asked where proxies, services and webhooks are, instead of this machine's: addresses, comma-separated
+    #[arg(long, global = true, env = "GATEHOUSE_NAME_SERVERS", value_delimiter = ',')]
+    name_servers: Vec<String>,
+    /// Addresses or networks that the platform's own connections come from, shown to those who must let them in
+    #[arg(long, global = true, env = "GATEHOUSE_OUTGOING_ADDRESSES", value_delimiter = ',')]
+    outgoing_addresses: Vec<String>,
     /// The address people use, where a balancer or TLS stands in front, like https://gatehouse.example.com
     #[arg(long, global = true, env = "GATEHOUSE_PUBLIC_URL")]
     public_url: Option<String>,
@@ -312,6 +318,8 @@ struct SettingsFile {
     admin_password: Option<String>,
     admin_company: Option<String>,
     test_target: Option<String>,
+    name_servers: Option<Vec<String>>,
+    outgoing_addresses: Option<Vec<String>>,
     public_url: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
@@ -364,6 +372,10 @@ pub struct Settings {
     pub admin_company: String,
     /// What Test Connection asks for.
     pub test_target: TestTarget,
+    /// Who is asked for the addresses of names; empty: the machine.
+    pub name_servers: Vec<SocketAddr>,
+    /// Where the platform's own connections come from.
+    pub outgoing_addresses: Vec<IpNet>,
     /// The address people use, without a path; `None`: the one we listen on.
     pub public_url: Option<String>,
     /// Log filter.
@@ -394,6 +406,15 @@ pub fn addresses(name: &str, texts: &[String]) -> Result<Vec<SocketAddr>, String
             .map_err(|_| format!("{name}: '{text}' is not an address with a port, like 127.0.0.1:3128 or [::]:3128"))
     };
     texts.iter().filter(|text| !text.is_empty()).map(parse).collect()
+}
+
+fn networks(name: &str, texts: &[String]) -> Result<Vec<IpNet>, String> {
+    let parse = |text: &String| {
+        let text = text.trim();
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| format!("{name}: '{text}' is neither a network like 10.0.0.0/24 nor an address"))
+    };
+    texts.iter().map(parse).collect()
 }
 
 impl Settings {
@@ -479,14 +500,18 @@ impl Settings {
             // What is set for the server is nothing to them, whether it is right or not.
             _ => Tls::Off,
         };
-        let trusted_proxies: Vec<_> = trusted_proxies.into_iter().filter(|text| !text.is_empty()).collect();
-        let trusted_proxies = if trusted_proxies.is_empty() { file.trusted_proxies.unwrap_or_default() } else { trusted_proxies };
-        let trusted_proxies = trusted_proxies
+        let list = |set: Vec<String>, file: Option<Vec<String>>| {
+            let set: Vec<_> = set.into_iter().filter(|text| !text.trim().is_empty()).collect();
+            if set.is_empty() { file.unwrap_or_default() } else { set }
+        };
+        let trusted_proxies = networks("TRUSTED_PROXIES", &list(trusted_proxies, file.trusted_proxies))?;
+        let outgoing_addresses = networks("OUTGOING_ADDRESSES", &list(args.outgoing_addresses.clone(), file.outgoing_addresses))?;
+        let name_servers = list(args.name_servers.clone(), file.name_servers)
             .iter()
             .map(|text| {
                 let text = text.trim();
-                let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-                network.map_err(|_| format!("TRUSTED_PROXIES: '{text}' is neither a network like 10.0.0.0/24 nor an address"))
+                let server = text.parse().or_else(|_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53)));
+                server.map_err(|_| format!("NAME_SERVERS: '{text}' is not an address, like 10.0.0.53 or [fd00::53]:5353"))
             })
             .collect::<Result<_, _>>()?;
         let target = pick(&args.test_target, &file.test_target).unwrap_or_else(|| DEFAULT_TEST_TARGET.into());
@@ -530,6 +555,8 @@ impl Settings {
             admin_password: pick(&args.admin_password, &file.admin_password).map(Secret::new),
             admin_company: pick(&args.admin_company, &file.admin_company).unwrap_or_else(|| "My company".into()),
             test_target: TestTarget::parse(&target).map_err(|why| format!("TEST_TARGET: {why}"))?,
+            name_servers,
+            outgoing_addresses,
             public_url,
             log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
             log_json,

@@ -72,6 +72,10 @@ pub async fn run(settings: Settings, quick: bool, json: bool) -> Result<(), Stri
     if let Some(file) = &settings.gateway_policy {
         report.add(policy(file));
     }
+    if settings.cloud {
+        report.add(name_servers(&settings));
+        report.add(outgoing_addresses(&settings));
+    }
     report.add(key(&settings));
     for finding in database(&settings, running, quick).await {
         report.add(finding);
@@ -143,6 +147,26 @@ async fn running(settings: &Settings) -> bool {
         Some(socket) => admin::send(&socket, &Order::Ping).await.is_ok(),
         None => false,
     }
+}
+
+/// Whether companies can find out which names a private zone of this network has.
+fn name_servers(settings: &Settings) -> Finding {
+    const WHAT: &str = "Name servers";
+    if !settings.name_servers.is_empty() {
+        return ok(WHAT, "those of NAME_SERVERS");
+    }
+    let hint = "If this machine's name servers know private zones, set NAME_SERVERS to public ones: docs/operator/cloud.md.";
+    warning(WHAT, "those of this machine: if they know private names, companies can find out which there are", hint)
+}
+
+/// Whether companies can be told what to let in.
+fn outgoing_addresses(settings: &Settings) -> Finding {
+    const WHAT: &str = "Outgoing addresses";
+    if !settings.outgoing_addresses.is_empty() {
+        return ok(WHAT, "shown to those who open a firewall for them");
+    }
+    let hint = "Set OUTGOING_ADDRESSES to the addresses that this installation's connections come from: docs/operator/cloud.md.";
+    warning(WHAT, "not known: companies can't be told what their firewalls have to let in", hint)
 }
 
 /// Certificates, one-time codes and the order of records all hang on the clock. What it is by others can't be asked on a closed network.

@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use gatehouse_outbound::{AddressPolicy, OutDoor, Tester};
+use gatehouse_outbound::{AddressPolicy, Names, OutDoor, Reach, Tester};
 use gatehouse_platform::{
     Config, KeyRing, Network, Platform, SetUp,
     keys::KeyError,
     ports::{AccessStore as _, KeyStore as _},
 };
 use gatehouse_store::{OpenError, Store};
+use ipnet::IpNet;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, prelude::*};
 
 use crate::config::Settings;
@@ -86,7 +87,7 @@ pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store, Ke
             keys
         }
     };
-    let platform = platform(settings, &store, keys.clone());
+    let platform = platform(settings, &store, keys.clone())?;
     if keys.is_rotating() {
         let count = platform.rotate_key().await.map_err(|e| StartError::Other(e.to_string()))?;
         tracing::info!(count, "finished a key rotation that was cut off");
@@ -104,21 +105,29 @@ pub async fn look(settings: &Settings) -> Result<Platform, StartError> {
     let store = Store::look(&settings.store()).await?;
     match store.key_id().await.map_err(|e| StartError::Other(e.to_string()))? {
         Some(id) if !keys.select(&id) => Err(KeyError::Wrong(path.into()).into()),
-        _ => Ok(platform(settings, &store, keys)),
+        _ => platform(settings, &store, keys),
     }
 }
 
 /// Wires it.
-fn platform(settings: &Settings, store: &Store, keys: KeyRing) -> Platform {
+fn platform(settings: &Settings, store: &Store, keys: KeyRing) -> Result<Platform, StartError> {
     let mut config = Config::new(settings.test_target.clone());
     config.cloud = settings.cloud;
+    config.outgoing_addresses = settings.outgoing_addresses.iter().map(written).collect();
     // Many companies share a cloud installation's network: what a test tells must not be a map of it.
     let policy = if settings.cloud { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
+    let names = Names::of(&settings.name_servers).map_err(|why| StartError::Other(format!("NAME_SERVERS: {why}")))?;
+    let reach = Reach::new(policy, names);
     let network = Network {
-        tester: Arc::new(Tester::with_policy(policy)),
-        door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), policy)),
+        tester: Arc::new(Tester::with(reach.clone())),
+        door: Arc::new(OutDoor::new(Arc::new(store.clone()), keys.clone(), reach)),
     };
-    Platform::new(store.clone(), network, gatehouse_engines::catalogue(), Arc::new(settings.judge()), keys, config)
+    Ok(Platform::new(store.clone(), network, gatehouse_engines::catalogue(), Arc::new(settings.judge()), keys, config))
+}
+
+/// A network as people write it: an address alone without its length.
+fn written(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 /// The first administrator from the settings, when the database is empty and they say who it is.

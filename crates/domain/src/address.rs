@@ -124,6 +124,44 @@ pub fn special(address: IpAddr) -> Option<SpecialAddress> {
     }
 }
 
+/// [`special`], and of an IPv6 address that leads to an IPv4 one also the one inside: what keeps an address from being one of the
+/// public internet.
+#[must_use]
+pub fn closed(address: IpAddr) -> Option<SpecialAddress> {
+    let inner = match address.to_canonical() {
+        IpAddr::V6(outer) => embedded_v4(outer).map(IpAddr::V4),
+        IpAddr::V4(_) => None,
+    };
+    special(address).or_else(|| inner.and_then(special))
+}
+
+/// Names that mean this machine (RFC 6761, 6.3) or its cloud's metadata service, whatever a name server says. `name`: A-labels in
+/// lower case, without the dot at the end.
+#[must_use]
+pub fn special_name(name: &str) -> Option<SpecialAddress> {
+    if LOCAL_NAMES.contains(&name) || name.ends_with(".localhost") {
+        return Some(S::Loopback);
+    }
+    METADATA_NAMES.contains(&name).then_some(S::Metadata)
+}
+
+const LOCAL_NAMES: &[&str] = &["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "localhost6"];
+const METADATA_NAMES: &[&str] =
+    &["metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"];
+
+/// Whether no name server of the public internet can know this name: a [`special_name`], or one below a domain that is set aside for
+/// networks of one's own (RFC 6762, RFC 8375, ICANN's `internal`) or used in them because it will never be given to anybody. Spelled
+/// as for [`special_name`].
+#[must_use]
+pub fn is_private_name(name: &str) -> bool {
+    special_name(name).is_some()
+        || PRIVATE_DOMAINS
+            .iter()
+            .any(|domain| name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
+
+const PRIVATE_DOMAINS: &[&str] = &["local", "localdomain", "internal", "home.arpa", "lan", "home", "corp", "intranet", "private"];
+
 fn special_v4(address: Ipv4Addr) -> Option<SpecialAddress> {
     let bits = address.to_bits();
     SPECIAL_V4.iter().find(|(net, prefix, _)| (bits ^ net.to_bits()) >> (32 - prefix) == 0).map(|found| found.2)
@@ -253,6 +291,42 @@ mod tests {
             ("2606:4700:4700::1111", None),
         ] {
             assert_eq!(embedded_v4(address.parse().expect(address)), inside.map(|i| i.parse().expect(i)), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_as_closed_as_the_one_inside() {
+        for (address, kind) in [
+            ("2606:4700::5efe:10.0.0.1", Some(S::Private)),
+            ("2606:4700::200:5efe:169.254.169.254", Some(S::Metadata)),
+            ("2606:4700::5efe:8.8.8.8", None),
+            ("64:ff9b::8.8.8.8", Some(S::Nat64)),
+            ("::ffff:8.8.8.8", None),
+            ("10.0.0.1", Some(S::Private)),
+        ] {
+            assert_eq!(closed(address.parse().expect(address)), kind, "{address}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_a_network_of_ones_own_knows() {
+        for name in [
+            "localhost",
+            "a.b.localhost",
+            "metadata",
+            "metadata.google.internal",
+            "ip-10-0-0-1.ec2.internal",
+            "internal",
+            "db.svc.cluster.local",
+            "printer.local",
+            "router.home.arpa",
+            "nas.lan",
+            "sql.corp",
+        ] {
+            assert!(is_private_name(name), "{name}");
+        }
+        for name in ["example.com", "localhost.example", "notlocal", "proxy.lan.example", "xlocalhost", "corp.example"] {
+            assert!(!is_private_name(name), "{name}");
         }
     }
 

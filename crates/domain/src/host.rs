@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::borrowed;
+use crate::{address, borrowed};
 
 /// A host name or an IP address, kept as typed and used as its A-label form (RFC 5891) or parsed address.
 ///
@@ -129,6 +129,15 @@ impl HostName {
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// Whether it can't be reached over the public internet, as far as can be told without asking a name server.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        match self.address {
+            Some(address) => address::closed(address).is_some(),
+            None => address::is_private_name(&self.ascii),
+        }
     }
 
     /// As it stands in a URL or a CONNECT target: IPv6 in brackets.

@@ -85,10 +85,6 @@ impl Door for Script {
     fn check_ca(&self, _: &CaPem) -> Result<(), String> {
         Ok(())
     }
-
-    fn allows(&self, _: &TestTarget) -> bool {
-        true
-    }
 }
 
 /// An answer.

@@ -2,15 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use gatehouse_domain::address::{SpecialAddress, embedded_v4, special};
+use gatehouse_domain::address::{SpecialAddress, embedded_v4, special, special_name};
 use ipnet::IpNet;
 
 use crate::names::Host;
-
-/// Names that lead into a machine or to its cloud's metadata service, whatever a resolver says.
-const LOCAL_NAMES: &[&str] = &["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "localhost6"];
-const METADATA_NAMES: &[&str] =
-    &["metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"];
 
 /// What may be dialled.
 #[derive(Debug, Clone, Default)]
@@ -86,15 +81,13 @@ impl Guard {
         if let Some(address) = host.address() {
             return self.vet(address);
         }
-        let name = host.as_str();
-        if LOCAL_NAMES.contains(&name) || name.ends_with(".localhost") {
-            // RFC 6761, 6.3: these are loopback.
-            return self.vet(IpAddr::V4(Ipv4Addr::LOCALHOST)).or_else(|_| self.vet(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        match special_name(host.as_str()) {
+            Some(SpecialAddress::Loopback) => {
+                self.vet(IpAddr::V4(Ipv4Addr::LOCALHOST)).or_else(|_| self.vet(IpAddr::V6(Ipv6Addr::LOCALHOST)))
+            }
+            Some(_) => self.vet(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254))),
+            None => Ok(()),
         }
-        if METADATA_NAMES.contains(&name) {
-            return self.vet(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)));
-        }
-        Ok(())
     }
 
     fn judge(&self, address: IpAddr) -> Result<(), Refused> {

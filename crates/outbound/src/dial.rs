@@ -1,4 +1,4 @@
-//! Names become addresses, addresses become connections.
+//! Hosts become addresses that may be dialled, addresses become connections.
 
 use std::{
     collections::VecDeque,
@@ -12,60 +12,55 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use gatehouse_domain::{HostName, Port};
 use tokio::net::TcpStream;
 
+use crate::{
+    guard::{AddressPolicy, Reach},
+    names::ResolveError,
+    problem::Problem,
+};
+
 /// How long one attempt is left alone before the next address is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Addresses beyond this many are not tried: no proxy needs them, and a hostile name server could list thousands.
 pub(crate) const MAX_ADDRESSES: usize = 16;
 
-/// Why a name has no address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResolveError {
-    /// The name servers say there is none.
-    Unknown,
-    /// The name servers did not say.
-    NoAnswer,
-}
+/// Addresses that the guard has passed: nothing else is dialled, and between passing and dialling nobody is asked again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Vetted(Vec<SocketAddr>);
 
-impl ResolveError {
-    /// Only these say that there is no such name (EAI_NONAME, EAI_NODATA): the standard library has no kinds for them, so the words
-    /// are glibc's and musl's. Whatever else goes wrong is no word about the name.
-    fn of(words: &str) -> Self {
-        let known = ["Name or service not known", "No address associated", "Name does not resolve", "Name has no usable address"];
-        if known.iter().any(|known| words.contains(known)) { Self::Unknown } else { Self::NoAnswer }
+impl Vetted {
+    /// At least one.
+    pub(crate) fn all(&self) -> &[SocketAddr] {
+        &self.0
     }
 }
 
-/// The addresses of a host, in the order to try them; a literal address at once. Names are looked up as the machine does
-/// (hosts file, search domains, name servers), because that is what every other program there does.
-pub(crate) async fn resolve(host: &HostName, port: Port) -> Result<Vec<SocketAddr>, ResolveError> {
-    if let Some(address) = host.address() {
-        return Ok(vec![SocketAddr::new(address, port.get())]);
-    }
-    match tokio::net::lookup_host((host.ascii(), port.get())).await {
-        Ok(found) => {
-            let mut addresses: Vec<SocketAddr> = Vec::new();
-            for address in found {
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
+impl Reach {
+    /// The addresses of a host that may be dialled, in the order to try them; a literal address at once.
+    pub(crate) async fn addresses(
+        &self, host: &HostName, port: Port, unresolved: impl FnOnce(ResolveError) -> Problem,
+    ) -> Result<Vetted, Problem> {
+        // What is closed by its name is not even looked up.
+        self.vet(host)?;
+        let found = match host.address() {
+            Some(address) => vec![address],
+            None => match self.names.look_up(host.ascii(), self.policy == AddressPolicy::PublicOnly).await {
+                Ok(found) if found.is_empty() => return Err(unresolved(ResolveError::Unknown)),
+                Ok(found) => found,
+                Err(error) => return Err(unresolved(error)),
+            },
+        };
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in found {
+            let address = SocketAddr::new(address, port.get());
+            if self.policy.allows(address.ip()) && !addresses.contains(&address) {
+                addresses.push(address);
             }
-            if addresses.is_empty() {
-                return Err(ResolveError::Unknown);
-            }
-            let mut addresses = interleave(addresses);
-            addresses.truncate(MAX_ADDRESSES);
-            Ok(addresses)
         }
-        Err(error) => Err(ResolveError::of(&error.to_string())),
+        let mut addresses = interleave(addresses);
+        addresses.truncate(MAX_ADDRESSES);
+        if addresses.is_empty() { Err(Problem::AddressNotAllowed) } else { Ok(Vetted(addresses)) }
     }
-}
-
-/// All addresses of exactly this name: no search domain is tried after it, where a wildcard could answer for somebody else.
-pub(crate) async fn look_up(name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-    let name = format!("{}.", name.trim_end_matches('.'));
-    let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| ResolveError::of(&error.to_string()))?;
-    Ok(found.map(|address| address.ip()).collect())
 }
 
 /// Alternates the address families, beginning with the one the system prefers (RFC 8305, section 4), so that a family that
@@ -113,7 +108,7 @@ impl DialError {
 ///
 /// # Errors
 /// Each address with what it met, in the order in which they failed.
-pub(crate) async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Vec<(IpAddr, DialError)>> {
+pub(crate) async fn dial(Vetted(addresses): &Vetted) -> Result<(TcpStream, SocketAddr), Vec<(IpAddr, DialError)>> {
     race(addresses, STAGGER, |address| async move {
         let stream = TcpStream::connect(address).await.map_err(|error| DialError::of(&error))?;
         // Small messages back and forth: waiting to fill a packet would only add latency.
@@ -169,16 +164,6 @@ mod tests {
 
     fn addresses(all: &[&str]) -> Vec<SocketAddr> {
         all.iter().map(|a| SocketAddr::new(a.parse().expect(a), 1)).collect()
-    }
-
-    #[test]
-    fn only_what_says_that_there_is_no_such_name_is_taken_for_that() {
-        let of = |words: &str| ResolveError::of(&format!("failed to lookup address information: {words}"));
-        assert_eq!(of("Name or service not known"), ResolveError::Unknown);
-        assert_eq!(of("No address associated with hostname"), ResolveError::Unknown);
-        for words in ["Temporary failure in name resolution", "Non-recoverable failure in name resolution", "System error"] {
-            assert_eq!(of(words), ResolveError::NoAnswer, "{words}");
-        }
     }
 
     #[test]

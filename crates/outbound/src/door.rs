@@ -4,11 +4,7 @@
 //! idle is taken from the pool or a new one is walked to ([`crate::walk`]), the request is sent over it ([`crate::client`]),
 //! the attempt is recorded ([`crate::traffic`]), and, where it makes sense, made again ([`crate::retry`]).
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,10 +19,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     breaker::{self, Breaker, Failure, Line},
     client::{self, Connection, Message},
-    connect,
-    dial::{self, ResolveError},
-    guard::AddressPolicy,
+    connect, dial,
+    guard::{AddressPolicy, Reach},
     head::Head,
+    names::ResolveError,
     pool::{Key, Pool},
     problem::{Instead, Problem},
     retry::{self, Ended},
@@ -37,7 +33,7 @@ use crate::{
     traffic::{self, Attempt, TrafficLog},
     trust::{TrustCache, TrustLoader},
     voice::{self, Direct, Through},
-    walk::{self, allowed, secure_target},
+    walk::{self, secure_target},
     wire::{Looks, Wire},
 };
 
@@ -48,7 +44,7 @@ pub struct OutDoor {
 }
 
 struct Inner {
-    policy: AddressPolicy,
+    reach: Reach,
     router: Router,
     log: TrafficLog,
     pool: Pool,
@@ -60,10 +56,11 @@ impl OutDoor {
     /// A door for the companies of this store. With [`AddressPolicy::PublicOnly`] (the cloud edition) loopback is not reached
     /// directly but refused, as every private address is.
     #[must_use]
-    pub fn new<S: ProxyStore + TrafficStore + 'static>(store: Arc<S>, keys: KeyRing, policy: AddressPolicy) -> Self {
+    pub fn new<S: ProxyStore + TrafficStore + 'static>(store: Arc<S>, keys: KeyRing, reach: impl Into<Reach>) -> Self {
+        let reach = reach.into();
         let inner = Inner {
-            policy,
-            router: Router::new(store.clone(), keys, policy == AddressPolicy::AllowAll),
+            router: Router::new(store.clone(), keys, reach.policy == AddressPolicy::AllowAll),
+            reach,
             log: TrafficLog::new(store),
             pool: Pool::default(),
             trust: TrustCache::default(),
@@ -105,10 +102,10 @@ impl Door for OutDoor {
     ) -> Result<(Vec<Ipv4Addr>, Route), OutError> {
         let route = Route::Direct { reason: DirectReason::NoProxy };
         let attempt = self.inner.log.begin(asker, "DNS", zone.to_ascii_lowercase(), Some(route.clone()), 0);
-        let (cause, message) = match tokio::time::timeout(timeout, dial::look_up(name)).await {
+        let (cause, message) = match tokio::time::timeout(timeout, self.inner.reach.words_of(name)).await {
             Ok(Ok(addresses)) => {
                 attempt.finish(None, None).await;
-                return Ok((v4(addresses), route));
+                return Ok((addresses, route));
             }
             Ok(Err(ResolveError::Unknown)) => {
                 attempt.finish(None, None).await;
@@ -136,10 +133,6 @@ impl Door for OutDoor {
 
     fn check_ca(&self, pem: &CaPem) -> Result<(), String> {
         tls::check_ca(pem)
-    }
-
-    fn allows(&self, target: &TestTarget) -> bool {
-        target.host.address().is_none_or(|address| self.inner.policy.allows(address))
     }
 }
 
@@ -290,7 +283,7 @@ impl Inner {
                 let mut voice = Through::new(setting, target, reach, time);
                 trip.request.headers.iter().for_each(|(_, value)| voice.hide(value));
                 let (values, login, words) = (&setting.values, setting.login(), &voice.words);
-                let way = walk::Way { policy: self.policy, values, target, login, words };
+                let way = walk::Way { reach: &self.reach, values, target, login, words };
                 let mut steps = Steps::new(&voice, trip.deadline, None);
                 let outcome = self.walk(trip, Some(way), words.hidden(), reach, &mut steps, attempt).await;
                 (outcome, steps.complete())
@@ -344,7 +337,7 @@ impl Inner {
         steps.deadline = trip.deadline;
         let (connection, response) = steps
             .run(Stage::ProxyHandshake, late, async {
-                way.vet_target()?;
+                way.reach.vet(&trip.request.url.host)?;
                 let mut connection = Connection::open(wire).await?;
                 let response = connection.ask(&trip.message).await.map_err(|why| as_the_proxys(why.problem))?;
                 let response = self.own_answers_out(trip, response)?;
@@ -361,9 +354,8 @@ impl Inner {
         let target = &trip.request.url;
         let addresses = steps
             .run(Stage::Resolve, Problem::ResolveTimeout, async {
-                let found = dial::resolve(&target.host, target.port).await.map_err(Problem::Resolve)?;
-                let found = allowed(self.policy, found)?;
-                let detail = texts::addresses(&target.host, &found);
+                let found = self.reach.addresses(&target.host, target.port, Problem::Resolve).await?;
+                let detail = texts::addresses(&target.host, found.all());
                 Ok((found, detail))
             })
             .await?;
@@ -467,16 +459,4 @@ fn lost(why: &NoRoute) -> OutError {
     let (message, hint) = voice::no_route(why);
     // The contract has no cause for it. Nothing was asked, and the target could not be reached: that much is true.
     OutError { cause: Cause::TargetUnreachable, message, hint: Some(hint.into()), route: None, stages: Vec::new() }
-}
-
-fn v4(addresses: Vec<IpAddr>) -> Vec<Ipv4Addr> {
-    let mut found: Vec<Ipv4Addr> = Vec::new();
-    for address in addresses {
-        if let IpAddr::V4(address) = address
-            && !found.contains(&address)
-        {
-            found.push(address);
-        }
-    }
-    found
 }

@@ -1,8 +1,13 @@
 //! Which addresses may be dialled.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use gatehouse_domain::address;
+use gatehouse_domain::{HostName, address};
+
+use crate::{
+    names::{Names, ResolveError},
+    problem::Problem,
+};
 
 /// Which addresses this installation connects to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,14 +29,64 @@ impl AddressPolicy {
     pub fn allows(self, address: IpAddr) -> bool {
         match self {
             Self::AllowAll => true,
-            Self::PublicOnly => address::special(address).is_none(),
+            Self::PublicOnly => address::closed(address).is_none(),
         }
+    }
+}
+
+/// How this installation reaches others: who is asked for addresses, and which of them are dialled.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    pub(crate) policy: AddressPolicy,
+    pub(crate) names: Names,
+}
+
+impl Reach {
+    /// Both.
+    #[must_use]
+    pub fn new(policy: AddressPolicy, names: Names) -> Self {
+        Self { policy, names }
+    }
+
+    /// Refuses a host that is closed whatever it leads to: a literal address, or a name that only a network of one's own knows.
+    pub(crate) fn vet(&self, host: &HostName) -> Result<(), Problem> {
+        match self.policy {
+            AddressPolicy::PublicOnly if host.is_private() => Err(Problem::AddressNotAllowed),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a list that is asked over DNS says about a name: addresses of 127.0.0.0/8 are its words, nobody dials them. With
+    /// [`AddressPolicy::PublicOnly`] any other address is as good as none, so that nothing is told of what a zone of the network
+    /// that this installation stands in holds.
+    pub(crate) async fn words_of(&self, name: &str) -> Result<Vec<Ipv4Addr>, ResolveError> {
+        if self.policy == AddressPolicy::PublicOnly && address::is_private_name(&name.trim_end_matches('.').to_ascii_lowercase())
+        {
+            return Err(ResolveError::Unknown);
+        }
+        let mut words: Vec<Ipv4Addr> = Vec::new();
+        for found in self.names.look_up(name, true).await? {
+            if let IpAddr::V4(found) = found
+                && (found.is_loopback() || self.policy == AddressPolicy::AllowAll)
+                && !words.contains(&found)
+            {
+                words.push(found);
+            }
+        }
+        Ok(words)
+    }
+}
+
+impl From<AddressPolicy> for Reach {
+    /// With the machine's own name servers.
+    fn from(policy: AddressPolicy) -> Self {
+        Self { policy, names: Names::default() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv6Addr;
 
     use proptest::prelude::*;
 
@@ -63,6 +118,7 @@ mod tests {
             "223.255.255.255",
             "::ffff:8.8.8.8",
             "2606:4700:4700::1111",
+            "2606:4700::5efe:8.8.8.8",
             "2a00:1450:4001::1",
             "2001:200::1",
             "2003::1",
@@ -119,6 +175,7 @@ mod tests {
             "2001:db8::1",
             "2002:7f00:1::1",
             "2002:808:808::1",
+            "2606:4700::5efe:10.0.0.1",
             "3fff::1",
             "5f00::1",
             "fc00::1",

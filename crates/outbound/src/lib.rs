@@ -11,7 +11,7 @@
 //! | Stage | Module |
 //! |---|---|
 //! | the order of the stages, for both | `walk`; timed and told of by `steps` |
-//! | `resolve`, `connect` | `dial`, with the address guard in [`guard`] |
+//! | `resolve`, `connect` | `dial`, with `names` and the address guard in [`guard`]: only what it has passed can be dialled |
 //! | `proxy_tls`, `target_tls` | `tls`; trusted certificates are read by `trust` |
 //! | `proxy_handshake` | `connect` (HTTP), `socks` (SOCKS5) |
 //! | `target_http` | `target` for the test, `client` for the door |
@@ -51,6 +51,7 @@ mod client;
 mod connect;
 mod dial;
 mod head;
+mod names;
 mod pool;
 mod problem;
 mod retry;
@@ -67,5 +68,6 @@ mod walk;
 mod wire;
 
 pub use door::OutDoor;
-pub use guard::AddressPolicy;
+pub use guard::{AddressPolicy, Reach};
+pub use names::Names;
 pub use tester::Tester;

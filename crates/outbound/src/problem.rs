@@ -2,13 +2,7 @@
 
 use gatehouse_domain::Cause;
 
-use crate::{
-    challenge::Offer,
-    dial::{DialError, ResolveError},
-    socks::SocksProblem,
-    tls::TlsProblem,
-    wire::Looks,
-};
+use crate::{challenge::Offer, dial::DialError, names::ResolveError, socks::SocksProblem, tls::TlsProblem, wire::Looks};
 
 /// What ended a test or a request. Holds no foreign text but names from certificates (in [`TlsProblem`]).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -82,7 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dial::{DialError, ResolveError};
+    use crate::{dial::DialError, names::ResolveError};
 
     fn now() -> Timestamp {
         DateTime::from_timestamp(784_111_777, 0).unwrap()

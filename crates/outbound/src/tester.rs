@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     connect::{Login, whole_request},
-    guard::AddressPolicy,
+    guard::Reach,
     problem::Problem,
     steps::{Over, Steps},
     target::{self, Answer},
@@ -31,7 +31,7 @@ const BODY_WAIT: Duration = Duration::from_secs(2);
 /// ends it at once. Events are sent without waiting: a receiver with room for 13 messages misses none.
 #[derive(Debug, Clone, Default)]
 pub struct Tester {
-    policy: AddressPolicy,
+    reach: Reach,
 }
 
 impl Tester {
@@ -41,10 +41,10 @@ impl Tester {
         Self::default()
     }
 
-    /// One that connects to the addresses that this policy allows.
+    /// One that connects to the addresses that are allowed here.
     #[must_use]
-    pub fn with_policy(policy: AddressPolicy) -> Self {
-        Self { policy }
+    pub fn with(reach: impl Into<Reach>) -> Self {
+        Self { reach: reach.into() }
     }
 }
 
@@ -59,7 +59,7 @@ impl ConnectionTester for Tester {
             _ => None,
         };
         let words = Words::new(&subject.values, target, login);
-        let way = Way { policy: self.policy, values: &subject.values, target, login, words: &words };
+        let way = Way { reach: &self.reach, values: &subject.values, target, login, words: &words };
         let timeout = Duration::from_secs(subject.values.timeout.seconds().into());
         let mut steps = Steps::new(&words, Instant::now() + timeout, Some(events));
         let outcome = walk(way, &mut steps).await;
@@ -91,7 +91,7 @@ async fn walk(way: Way<'_>, steps: &mut Steps<'_>) -> Result<Proof, Over> {
             if !way.is_whole_request() {
                 return Ok((None, way.open(&mut wire, deadline).await?));
             }
-            way.vet_target()?;
+            way.reach.vet(&target.host)?;
             let head = whole_request(&mut wire, target, login).await?;
             Ok((Some(head.into()), texts::WHOLE_REQUEST.into()))
         })

@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use crate::{
     challenge::Offer,
     connect::{Login, better_choice},
-    dial::{DialError, ResolveError},
+    dial::DialError,
+    names::ResolveError,
     problem::{Instead, Problem, Why},
     socks::SocksProblem,
     steps::Voice,

@@ -8,7 +8,8 @@ use std::time::Duration;
 use gatehouse_domain::{Cause, DirectReason, Secret, TestTarget};
 
 use crate::{
-    dial::{DialError, ResolveError},
+    dial::DialError,
+    names::ResolveError,
     problem::Problem,
     route::{NoRoute, Setting},
     steps::Voice,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     connect::{Login, tunnel},
     dial,
-    guard::AddressPolicy,
+    guard::Reach,
     problem::Problem,
     socks::{self, Destination},
     steps::{Over, Steps},
@@ -21,7 +21,7 @@ use crate::{
 /// The way to walk.
 #[derive(Clone, Copy)]
 pub(crate) struct Way<'a> {
-    pub(crate) policy: AddressPolicy,
+    pub(crate) reach: &'a Reach,
     pub(crate) values: &'a ProxyValues,
     pub(crate) target: &'a TestTarget,
     pub(crate) login: Option<Login<'a>>,
@@ -39,8 +39,8 @@ impl Way<'_> {
         let Self { values, words, .. } = *self;
         let addresses = steps
             .run(Stage::Resolve, Problem::ResolveTimeout, async {
-                let found = allowed(self.policy, dial::resolve(&values.host, values.port).await.map_err(Problem::Resolve)?)?;
-                let detail = texts::addresses(&values.host, &found);
+                let found = self.reach.addresses(&values.host, values.port, Problem::Resolve).await?;
+                let detail = texts::addresses(&values.host, found.all());
                 Ok((found, detail))
             })
             .await?;
@@ -66,18 +66,11 @@ impl Way<'_> {
             .await
     }
 
-    /// Within `proxy_handshake`: refuses a literal address that the guard closes, before the proxy hears of it.
-    pub(crate) fn vet_target(&self) -> Result<(), Problem> {
-        if self.target.host.address().is_some_and(|address| !self.policy.allows(address)) {
-            return Err(Problem::AddressNotAllowed);
-        }
-        Ok(())
-    }
-
     /// Within `proxy_handshake`: asks the proxy for a way to the target. Answers the stage's detail.
     pub(crate) async fn open(&self, wire: &mut Wire, deadline: Instant) -> Result<String, Problem> {
         let Self { values, target, words, login, .. } = *self;
-        self.vet_target()?;
+        // Before the proxy hears of it.
+        self.reach.vet(&target.host)?;
         if !values.scheme.is_socks() {
             let status = tunnel(wire, target, login).await?;
             return Ok(words.tunnelled(status));
@@ -87,9 +80,8 @@ impl Way<'_> {
         let address: Option<IpAddr> = match (target.host.address(), values.scheme) {
             (Some(address), _) => Some(address),
             (None, Scheme::Socks5) => {
-                let found = timeout_at(deadline, dial::resolve(&target.host, target.port)).await;
-                let found = found.map_err(|_| Problem::TargetNameTimeout)?.map_err(Problem::TargetName)?;
-                allowed(self.policy, found)?.first().map(SocketAddr::ip)
+                let found = timeout_at(deadline, self.reach.addresses(&target.host, target.port, Problem::TargetName)).await;
+                found.map_err(|_| Problem::TargetNameTimeout)??.all().first().map(SocketAddr::ip)
             }
             (None, _) => None,
         };
@@ -114,10 +106,4 @@ pub(crate) async fn secure_target(
             Ok((Wire::new(stream), hidden.secured(&secured)))
         })
         .await
-}
-
-/// Those that may be dialled; there must be one. Exactly these are dialled afterwards, without another look-up.
-pub(crate) fn allowed(policy: AddressPolicy, mut addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Problem> {
-    addresses.retain(|address| policy.allows(address.ip()));
-    if addresses.is_empty() { Err(Problem::AddressNotAllowed) } else { Ok(addresses) }
 }

@@ -79,11 +79,8 @@ impl Platform {
     pub async fn set_checks(&self, actor: &Actor, form: &ChecksForm) -> Result<ChecksView, AppError> {
         actor.may(Operation::SetChecks)?;
         let (every_minutes, url) = form.parse()?;
-        if url.as_ref().is_some_and(|url| !self.door.allows(url)) {
-            return Err(AppError::invalid(
-                "webhook_url",
-                "This installation does not connect to private addresses. Use a public one.",
-            ));
+        if let Some(url) = &url {
+            self.vetted("webhook_url", &url.host)?;
         }
         let no_such = || AppError::invalid("webhook_proxy", "There is no such proxy setting. It may have been deleted.");
         let choice = match &form.webhook_proxy {

@@ -11,6 +11,8 @@ pub struct Config {
     pub test_target: TestTarget,
     /// Whether this installation has many companies.
     pub cloud: bool,
+    /// The addresses and networks that the platform's own connections come from, as a firewall's rule is written; empty: nobody said.
+    pub outgoing_addresses: Vec<String>,
     /// A session ends this long after it was last used.
     pub session_idle: Duration,
     /// Failed sign-ins within [`Config::sign_in_window`] that an account or an address may have.
@@ -38,6 +40,7 @@ impl Config {
         Self {
             test_target,
             cloud: false,
+            outgoing_addresses: Vec::new(),
             session_idle: Duration::from_secs(12 * 3600),
             sign_in_limit: 10,
             sign_in_window: Duration::from_secs(60),

@@ -147,9 +147,6 @@ pub trait Door: Send + Sync {
     /// # Errors
     /// Which one can't, for the person who pasted it.
     fn check_ca(&self, pem: &CaPem) -> Result<(), String>;
-
-    /// Whether a literal address may be reached from here; names are vetted when they are used.
-    fn allows(&self, target: &TestTarget) -> bool;
 }
 
 /// A door shared by many.

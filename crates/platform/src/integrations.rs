@@ -492,12 +492,7 @@ impl Platform {
         if let Some(pem) = &values.ca_pem {
             self.door.check_ca(pem).map_err(|why| AppError::invalid("ca_pem", why))?;
         }
-        if !self.door.allows(&values.api_url) {
-            return Err(AppError::invalid(
-                "api_url",
-                "This installation does not connect to private addresses. Use a public one.",
-            ));
-        }
+        self.vetted("api_url", &values.api_url.host)?;
         Ok(values)
     }
 

@@ -25,6 +25,7 @@ pub mod traffic;
 
 mod config;
 mod ids;
+mod vetting;
 
 pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
 pub use analyses::AnalysisInput;

@@ -315,12 +315,17 @@ impl Platform {
     fn target(&self, target: Option<&str>) -> Result<TestTarget, AppError> {
         match target.map(str::trim).filter(|t| !t.is_empty()) {
             None => Ok(self.config.test_target.clone()),
-            Some(target) => TestTarget::parse(target).map_err(|why| AppError::invalid("target", why)),
+            Some(target) => {
+                let target = TestTarget::parse(target).map_err(|why| AppError::invalid("target", why))?;
+                self.vetted("target", &target.host)?;
+                Ok(target)
+            }
         }
     }
 
     /// What only the server can check of a setting.
     fn check(&self, values: ProxyValues) -> Result<ProxyValues, AppError> {
+        self.vetted("host", &values.host)?;
         if let Some(pem) = &values.ca_pem {
             self.tester.check_ca(pem).map_err(|why| AppError::invalid("ca_pem", why))?;
         }

@@ -7,6 +7,7 @@ mod checks;
 mod companies;
 mod gateway;
 mod gateway_people;
+mod installation;
 mod integrations;
 mod openapi;
 mod people;
@@ -72,6 +73,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::current, sessions::sign_in, sessions::sign_out))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete))
+        .routes(routes!(installation::get))
         .routes(routes!(proxies::list, proxies::create))
         .routes(routes!(proxies::get, proxies::replace, proxies::delete))
         .routes(routes!(proxies::test_draft))

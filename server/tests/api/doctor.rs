@@ -36,6 +36,21 @@ fn before_the_first_start_nothing_is_missing_and_nothing_is_made() {
 }
 
 #[test]
+fn an_installation_of_several_companies_is_told_what_it_should_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = |env: &[(&str, &str)]| {
+        let (_, said) = doctor(folder.path(), env, &["--quick"]);
+        let of = |what: &str| said.lines().find(|line| line.contains(what)).unwrap_or_default().to_string();
+        [of("Name servers:"), of("Outgoing addresses:")]
+    };
+    assert!(lines(&[]).iter().all(String::is_empty), "on-premise neither matters");
+    let cloud = ("GATEHOUSE_EDITION", "cloud");
+    assert!(lines(&[cloud]).iter().all(|line| line.starts_with("warning")), "{:?}", lines(&[cloud]));
+    let said = lines(&[cloud, ("GATEHOUSE_NAME_SERVERS", "9.9.9.9"), ("GATEHOUSE_OUTGOING_ADDRESSES", "203.0.113.10")]);
+    assert!(said.iter().all(|line| line.starts_with("ok")), "{said:?}");
+}
+
+#[test]
 fn proxies_and_engines_are_tested_beside_a_running_server() {
     let server = Start::new().start();
     let (output, said) = beside(&server, &[]);

@@ -18,3 +18,4 @@ mod stored_policy;
 mod survival;
 mod tls;
 mod upgrade;
+mod vetting;

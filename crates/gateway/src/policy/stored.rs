@@ -8,7 +8,7 @@ use std::{
 
 use std::time::Duration;
 
-use gatehouse_domain::{CaPem, HostName, Port, ProxyName, Scheme, Secret, Timeout, Username};
+use gatehouse_domain::{CaPem, HostName, Port, ProxyName, Scheme, Secret, Timeout, Username, address};
 
 use super::{
     Policy, Upstream,
@@ -16,7 +16,7 @@ use super::{
     read::{At, Notes, Problem, Table},
     value::{Bytes, LogFormat, PasswordText, UpstreamScheme, UpstreamUrl},
 };
-use crate::{guard::Guard, names::Host, tls};
+use crate::{names::Host, tls};
 
 /// How many of the company's proxy settings are named to whoever has named one that is not there.
 const MOST_NAMES: usize = 10;
@@ -136,6 +136,10 @@ impl Operator<'_> {
             }
         }
         if self.public_only {
+            let lists = file.categories.iter().flat_map(|category| &category.urls);
+            for list in lists.filter(|list| !may_be_public(&list.host)) {
+                notes.note(list.at, "This installation reaches public addresses only: name a list that has one.");
+            }
             for net in &file.network.open {
                 notes.note(net.at, "This installation reaches public addresses only: nothing can be opened.");
             }
@@ -256,7 +260,10 @@ impl Operator<'_> {
 
 /// Whether this is a public address, or a name that can have one: what it resolves to is vetted when it is dialled.
 fn may_be_public(host: &Host) -> bool {
-    Guard::new(Vec::new(), Vec::new()).vet_host(host).is_ok()
+    match host.address() {
+        Some(address) => address::closed(address).is_none(),
+        None => !address::is_private_name(host.as_str()),
+    }
 }
 
 #[cfg(test)]
@@ -313,9 +320,14 @@ mod tests {
         let shared = Operator { public_only: true, ..Operator::default() };
         let egress = |host: &str| format!("[[egress]]\nname = 'e'\nkind = 'upstream'\nurl = 'http://{host}:3128'\n");
         assert!(problems("[network]\nopen = ['10.0.0.0/8']\n", &shared).contains("2: This installation"));
-        for host in ["10.0.0.1", "[::1]", "0x7f.1", "localhost", "metadata.google.internal", "169.254.169.254"] {
+        let state = tempfile::tempdir().expect("a folder");
+        let shared = Operator { state: Some(state.path()), ..shared };
+        let list = |host: &str| format!("[[category]]\nname = 'a'\nlevel = 'safe'\nurls = ['https://{host}/list']\n");
+        for host in ["10.0.0.1", "[::1]", "0x7f.1", "localhost", "metadata.google.internal", "169.254.169.254", "db.corp"] {
             assert!(problems(&egress(host), &shared).contains("4: This installation"), "{host}");
+            assert!(problems(&list(host), &shared).contains("4: This installation"), "{host}");
         }
+        Policy::parse_stored(&list("lists.example"), &[], &shared).expect("a public address");
         // What a name leads to is known when it is dialled, and vetted then.
         for host in ["93.184.215.14", "proxy.example"] {
             let policy = Policy::parse_stored(&egress(host), &[], &shared).expect("a public address");

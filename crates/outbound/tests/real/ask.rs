@@ -89,7 +89,7 @@ impl Ask {
         let (subject, target) = self.parsed();
         let (events, mut received) = mpsc::channel(13);
         let begun = Instant::now();
-        let report = Tester::with_policy(self.policy).test(&subject, &target, events).await;
+        let report = Tester::with(self.policy).test(&subject, &target, events).await;
         let took = begun.elapsed();
         let bound = Duration::from_secs(subject.values.timeout.seconds().into()) + Duration::from_secs(1);
         assert!(took < bound, "took {took:?}: {report:#?}");

@@ -263,11 +263,8 @@ async fn in_the_cloud_private_addresses_are_refused_after_resolving() {
             assert_eq!(error.cause, Cause::AddressNotAllowed, "{error:#?}");
             assert!(!matches!(error.route, Some(Route::Direct { reason: gatehouse_domain::DirectReason::Loopback })));
         }
-        let target = TestTarget::parse(&url).unwrap();
-        assert_eq!(house.door.allows(&target), host == "localhost", "{host}");
     }
     assert_eq!(listener.accepted(), 0);
-    assert!(House::new().door.allows(&TestTarget::parse("http://127.0.0.1/").unwrap()));
 }
 
 const ASKED: &str = "GATEHOUSE_TEST_DOOR";

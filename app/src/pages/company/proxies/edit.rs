@@ -7,7 +7,7 @@ use leptos_meta::Title;
 use super::{all, crumbs, parts::LastTestNote, use_id};
 use crate::{
     api::proxies::load_proxy,
-    components::{Breadcrumbs, ButtonKind, Day, ErrorState, Icon, IconName, LinkButton, PageHeader},
+    components::{Banner, Breadcrumbs, ButtonKind, Day, ErrorState, Icon, IconName, Kind, LinkButton, PageHeader},
     context::signed_in,
     error::ApiError,
     islands::{
@@ -33,9 +33,24 @@ pub fn ProxyNewPage() -> impl IntoView {
         <Title text="New proxy setting"/>
         <Breadcrumbs items=crumbs(Some("New"))/>
         <PageHeader title="New proxy setting"/>
+        <LetIn/>
         {Suspend::new(editor)}
     }
     .into_any()
+}
+
+/// What a firewall between this installation and the proxy has to let in, where the operator has said it.
+#[component]
+fn LetIn() -> impl IntoView {
+    let addresses = signed_in().map(|(platform, _)| platform.config().outgoing_addresses.clone()).unwrap_or_default();
+    (!addresses.is_empty()).then(|| {
+        let addresses = addresses.join(", ");
+        view! {
+            <Banner kind=Kind::Info title="Allow these addresses to reach your proxy's port">
+                <p>{addresses}</p>
+            </Banner>
+        }
+    })
 }
 
 /// The choices for when a proxy can't be reached: none, or another setting.
@@ -62,6 +77,7 @@ pub fn ProxyEditPage() -> impl IntoView {
                 let title = format!("Edit “{}”", view.name);
                 view! {
                     <PageHeader title/>
+                    <LetIn/>
                     <Editor stored=Packed(Some(view.clone().into())) outcome=Packed(outcome) others=Packed(others) may_change>
                         <About view=view.clone() may_change/>
                     </Editor>
