@@ -183,6 +183,7 @@ operations! {
     SignIn "signIn" Anybody changes "Sign in",
     CurrentSession "currentSession" OwnAccount reads "Who is signed in",
     SignOut "signOut" Anybody changes "Sign out",
+    GetInstallation "getInstallation" OwnAccount reads "What everybody may know of the installation",
     ListTokens "listTokens" OwnAccount reads "List one's API tokens",
     CreateToken "createToken" OwnAccount changes "Create an API token",
     DeleteToken "deleteToken" OwnAccount changes "Revoke an API token",

@@ -56,6 +56,15 @@ pub(crate) struct OpenSecrets {
 }
 
 impl Platform {
+    /// The same for whoever asks from outside.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`].
+    pub fn list_engines(&self, actor: &Actor) -> Result<impl Iterator<Item = &'static EngineSpec> + '_, AppError> {
+        actor.may(Operation::ListEngines)?;
+        Ok(self.engines.specs())
+    }
+
     /// What each engine is and can do, in the order in which they are offered.
     pub fn engine_specs(&self) -> impl Iterator<Item = &'static EngineSpec> + '_ {
         self.engines.specs()

@@ -45,7 +45,8 @@ DEFINE TABLE OVERWRITE proxy_setting TYPE NORMAL SCHEMAFULL PERMISSIONS FOR sele
 const LIST: &str = "SELECT * FROM proxy_setting WHERE company = $company ORDER BY name_key LIMIT 51";
 /// What a query that forgets its company would give.
 const FORGOTTEN: &str = "RETURN array::len(SELECT VALUE id FROM proxy_setting LIMIT 2000)";
-const SAVE: &str = "UPDATE proxy_setting SET port = $port, version += 1 WHERE company = $company AND name_key = $name RETURN NONE";
+const SAVE: &str =
+    "UPDATE proxy_setting SET port = $port, version += 1 WHERE company = $company AND name_key = $name RETURN NONE";
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -63,7 +64,19 @@ impl Server {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let program = std::env::var("GATEHOUSE_SURREAL")?;
         let child = Command::new(program)
-            .args(["start", "--no-banner", "--log", "error", "--user", "root", "--pass", "root", "--bind", &format!("127.0.0.1:{port}"), "memory"])
+            .args([
+                "start",
+                "--no-banner",
+                "--log",
+                "error",
+                "--user",
+                "root",
+                "--pass",
+                "root",
+                "--bind",
+                &format!("127.0.0.1:{port}"),
+                "memory",
+            ])
             .stdout(Stdio::null())
             .spawn()?;
         Ok(Self(child, port))
@@ -199,7 +212,8 @@ async fn main() -> Result<(), Problem> {
                 let own = db.clone();
                 if way == "permissions" {
                     let params = Params { company: company(number), secret: SECRET.into() };
-                    own.signin(Record { namespace: NAMESPACE.into(), database: "all".into(), access: "company".into(), params }).await?;
+                    own.signin(Record { namespace: NAMESPACE.into(), database: "all".into(), access: "company".into(), params })
+                        .await?;
                 }
                 sessions.push((number, own));
             }

@@ -170,7 +170,7 @@ pub struct EngineView {
         (status = 401, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn engines(State(state): State<AppState>, SignedIn(_): SignedIn) -> Json<Vec<EngineView>> {
+pub async fn engines(State(state): State<AppState>, SignedIn(actor): SignedIn) -> Result<Json<Vec<EngineView>>, HttpError> {
     let view = |spec: &'static gatehouse_domain::EngineSpec| EngineView {
         kind: spec.kind,
         name: spec.label,
@@ -183,7 +183,7 @@ pub async fn engines(State(state): State<AppState>, SignedIn(_): SignedIn) -> Js
         notes: spec.notes,
         options: spec.options.iter().map(|option| (option.name, option.default)).collect(),
     };
-    Json(state.platform.engine_specs().map(view).collect())
+    Ok(Json(state.platform.list_engines(&actor)?.map(view).collect()))
 }
 
 /// The company's integrations.
