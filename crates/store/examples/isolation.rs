@@ -10,6 +10,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,8 @@ use surrealdb::{
 };
 
 const NAMESPACE: &str = "bench";
+/// Sessions on one connection: a server takes a bounded number of them.
+const SESSIONS: usize = 50;
 const SECRET: &str = "only this program knows it";
 
 /// As far as it matters here, the real table (migrations 0001 to 0007).
@@ -135,7 +138,7 @@ impl Times {
     }
 }
 
-async fn measure(name: &str, server: &Server, sessions: &[(usize, Surreal<Any>)], made: Duration) -> Result<(), Problem> {
+async fn measure(name: &str, server: &Server, sessions: &[(usize, Arc<Surreal<Any>>)], made: Duration) -> Result<(), Problem> {
     let (mut lists, mut saves) = (Times(Vec::new()), Times(Vec::new()));
     for turn in 0..2000usize {
         let (number, db) = &sessions[turn * 7919 % sessions.len()];
@@ -182,15 +185,19 @@ async fn main() -> Result<(), Problem> {
         let db = server.root().await?;
         let begin = Instant::now();
         let mut sessions = Vec::new();
+        let mut connection = db.clone();
         if way == "databases" {
             for number in 0..companies {
-                let own = db.clone();
+                if number % SESSIONS == 0 {
+                    connection = server.root().await?;
+                }
+                let own = connection.clone();
                 own.query(format!("DEFINE NAMESPACE IF NOT EXISTS {NAMESPACE}")).await?.check()?;
                 own.use_ns(NAMESPACE).use_db(format!("c{number}")).await?;
                 own.query(format!("DEFINE DATABASE IF NOT EXISTS c{number}")).await?.check()?;
                 own.query(SCHEMA).await?.check()?;
                 fill(&own, number, settings).await?;
-                sessions.push((number, own));
+                sessions.push((number, Arc::new(own)));
             }
         } else {
             db.query(format!("DEFINE NAMESPACE IF NOT EXISTS {NAMESPACE}")).await?.check()?;
@@ -203,19 +210,26 @@ async fn main() -> Result<(), Problem> {
             if way == "permissions" {
                 db.query(PERMISSIONS).await?.check()?;
                 db.query(format!(
-                    "DEFINE ACCESS company ON DATABASE TYPE RECORD SIGNIN (SELECT * FROM $company WHERE $secret = '{SECRET}') DURATION FOR SESSION NONE"
+                    "DEFINE ACCESS company ON DATABASE TYPE RECORD SIGNIN (SELECT * FROM $company WHERE $secret = '{SECRET}')
+                    DURATION FOR SESSION NONE"
                 ))
                 .await?
                 .check()?;
             }
+            let shared = Arc::new(db.clone());
             for number in 0..companies {
-                let own = db.clone();
-                if way == "permissions" {
-                    let params = Params { company: company(number), secret: SECRET.into() };
-                    own.signin(Record { namespace: NAMESPACE.into(), database: "all".into(), access: "company".into(), params })
-                        .await?;
+                if way == "query" {
+                    sessions.push((number, Arc::clone(&shared)));
+                    continue;
                 }
-                sessions.push((number, own));
+                if number % SESSIONS == 0 {
+                    connection = server.root().await?;
+                }
+                let own = connection.clone();
+                let params = Params { company: company(number), secret: SECRET.into() };
+                let record = Record { namespace: NAMESPACE.into(), database: "all".into(), access: "company".into(), params };
+                own.signin(record).await?;
+                sessions.push((number, Arc::new(own)));
             }
         }
         measure(way, &server, &sessions, begin.elapsed()).await?;

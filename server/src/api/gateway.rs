@@ -112,6 +112,7 @@ pub async fn check(
 pub async fn explain(
     State(state): State<AppState>, SignedIn(actor): SignedIn, JsonBody(body): JsonBody,
 ) -> Result<Json<ExplanationView>, HttpError> {
+    actor.may(Operation::ExplainGatewayPolicy)?;
     let question = PolicyQuestion::from_json(&body).map_err(AppError::from)?;
     Ok(Json(state.platform.explain_gateway_policy(&actor, question).await?))
 }
