@@ -20,6 +20,7 @@
 //! | a secret sealed under a key that is replaced meanwhile | `installation:main`, `key_id`, read with `FOR UPDATE` |
 //! | more integrations than a company may have | the company's `integrations` |
 //! | two who work on one analysis | the analysis: taking it and writing results both write its lease |
+//! | two who do one turn of scheduled work | the `turn` of that work (and company): taking, renewing and ending it all write it |
 //! | two settings, integrations, people (also of the gateway) or companies of one name | the unique index's entry |
 //! | a policy of the gateway, or people, that were judged beside something that has changed | the company's `gateway`, `revision` |
 //! | more running tests than places | one record per place |

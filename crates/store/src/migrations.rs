@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, name: "fallback", text: include_str!("../migrations/0004_fallback.surql") },
     Migration { number: 5, name: "gateway", text: include_str!("../migrations/0005_gateway.surql") },
     Migration { number: 6, name: "gateway people", text: include_str!("../migrations/0006_gateway_people.surql") },
+    Migration { number: 7, name: "turns", text: include_str!("../migrations/0007_turns.surql") },
 ];
 
 /// How long other programs that start at the same time may keep this one from its turn.

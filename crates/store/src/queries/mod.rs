@@ -16,6 +16,7 @@ pub(crate) mod sign_in;
 pub(crate) mod test_slot;
 pub(crate) mod token;
 pub(crate) mod traffic;
+pub(crate) mod turn;
 
 use std::ops::Bound;
 

@@ -13,4 +13,5 @@ mod proxies;
 mod speed;
 mod support;
 mod traffic;
+mod turns;
 mod upgrade;
