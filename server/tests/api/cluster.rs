@@ -317,6 +317,8 @@ impl Balancer {
         // The gateways' part is another story.
         for line in text.split("\nfrontend gateway").next().expect("the first part").lines() {
             let line = line.replace("resolvers containers check", "check").replace(" init-addr last,libc,none", "");
+            // More than the test's own limits allow.
+            let line = line.replace("maxconn 100000", "maxconn 1000");
             let line = match line.trim() {
                 bind if bind.starts_with("bind ") => format!("    bind 127.0.0.1:{port}"),
                 "server platform-1 platform-1:3000" => format!("    server platform-1 {}", host(platforms[0])),
@@ -337,7 +339,7 @@ impl Balancer {
         let child = Command::new(program)
             .arg("-f")
             .arg(&file)
-            .stdout(std::fs::File::create(folder.join("balancer.log")).expect("a file"))
+            .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .process_group(0)
             .spawn()
@@ -453,7 +455,7 @@ fn a_rolling_restart_under_load_fails_no_request() {
                 0 => ("POST", "/api/v1/proxies".to_string(), body.as_str(), 201),
                 1 => ("GET", format!("/api/v1/proxies/{mine}"), "", 200),
                 2 => ("PUT", format!("/api/v1/proxies/{mine}"), body.as_str(), 200),
-                3 => ("GET", "/sign-in".to_string(), "", 200),
+                3 => ("GET", "/company/settings/checks".to_string(), "", 200),
                 4 => ("GET", "/api/v1/proxies?limit=5".to_string(), "", 200),
                 _ => ("DELETE", format!("/api/v1/proxies/{mine}"), "", 204),
             };
@@ -531,10 +533,6 @@ fn a_rolling_restart_under_load_fails_no_request() {
         saved.load(Ordering::Relaxed),
         failed.len()
     );
-    assert!(
-        failed.is_empty(),
-        "{failed:#?}\n{}",
-        std::fs::read_to_string(folder.path().join("balancer.log")).unwrap_or_default()
-    );
+    assert!(failed.is_empty(), "{failed:#?}");
     assert!(sent.load(Ordering::Relaxed) > 500 && saved.load(Ordering::Relaxed) > 50, "there was a load");
 }
