@@ -69,6 +69,9 @@ fn behind(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     client
 }
 
+/// What pages send with what they ask for by themselves, to stay up to date.
+const REFRESH: &str = "x-gatehouse-refresh";
+
 /// Finds out who asks.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
@@ -80,6 +83,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         None => session.clone().map(|session| Some(Caller::Session(session))),
     };
     let actor = match caller {
+        Some(Some(caller)) if headers.contains_key(REFRESH) => state.platform.authenticate_unused(&caller).await,
         Some(Some(caller)) => state.platform.authenticate(&caller).await,
         Some(None) | None => Err(AppError::Unauthorized),
     };

@@ -297,6 +297,18 @@ impl Platform {
     /// # Errors
     /// [`AppError::Unauthorized`].
     pub async fn authenticate(&self, caller: &Caller) -> Result<Actor, AppError> {
+        self.recognise(caller, true).await
+    }
+
+    /// As [`Platform::authenticate`], for what a page asks by itself: that nobody uses a session any more still ends it.
+    ///
+    /// # Errors
+    /// [`AppError::Unauthorized`].
+    pub async fn authenticate_unused(&self, caller: &Caller) -> Result<Actor, AppError> {
+        self.recognise(caller, false).await
+    }
+
+    async fn recognise(&self, caller: &Caller, is_used: bool) -> Result<Actor, AppError> {
         let now = now();
         let (found, hash) = match caller {
             Caller::Session(secret) => {
@@ -309,7 +321,7 @@ impl Platform {
             }
         };
         let Authenticated { person, mut expires_at, last_used_at } = found.map_err(store_error)?.ok_or(AppError::Unauthorized)?;
-        if last_used_at.is_none_or(|at| now - at >= TimeDelta::seconds(TOUCH_SECONDS)) {
+        if is_used && last_used_at.is_none_or(|at| now - at >= TimeDelta::seconds(TOUCH_SECONDS)) {
             match caller {
                 Caller::Session(_) => {
                     let end = self.session_end(now);
