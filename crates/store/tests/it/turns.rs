@@ -100,7 +100,8 @@ async fn a_round_that_was_cut_off_goes_on(bed: Arc<Bed>) {
 
 const ADDRESS: &str = "GATEHOUSE_TEST_TURNS_SERVER";
 const SPAN: Duration = Duration::from_millis(20);
-const LEASE: Duration = Duration::from_millis(500);
+// Long enough that a busy machine is not taken for a dead process.
+const LEASE: Duration = Duration::from_secs(2);
 const TURNS: u64 = 1000;
 
 /// Not a test: a process that does whatever is its turn, and is killed. Each line is written at once.
@@ -122,7 +123,7 @@ async fn child() {
         // Two at a time would both be seen here.
         say("begun", turn.number);
         tokio::time::sleep(Duration::from_millis(rand::random_range(1..15))).await;
-        if turn.number.is_multiple_of(50) {
+        if turn.number.is_multiple_of(200) {
             // Longer than a lease: it is renewed.
             for _ in 0..4 {
                 tokio::time::sleep(LEASE / 3).await;
@@ -175,22 +176,22 @@ async fn a_thousand_turns_are_done_once_while_processes_are_killed() {
     let (mut heard, mut last) = (Vec::new(), 0);
     let begun = Instant::now();
     while last < TURNS {
-        assert!(begun.elapsed() < Duration::from_secs(300), "only {last} turns in five minutes");
+        assert!(begun.elapsed() < Duration::from_secs(600), "only {last} turns in ten minutes");
         // At random: in the middle of a turn as between two.
         std::thread::sleep(Duration::from_millis(rand::random_range(100..700)));
         let place = rand::random_range(0..children.len());
         let fresh = start(&config, &sender);
         let mut old = std::mem::replace(&mut children[place], fresh);
-        old.kill().expect("killed");
         killed.insert(old.id(), Instant::now());
+        old.kill().expect("killed");
         old.wait().expect("gone");
         heard.extend(receiver.try_iter());
         last = heard.iter().map(|said: &Said| said.number).max().unwrap_or_default();
     }
     let took = begun.elapsed();
     for child in &mut children {
-        child.kill().expect("killed");
         killed.insert(child.id(), Instant::now());
+        child.kill().expect("killed");
         child.wait().expect("gone");
     }
     std::thread::sleep(Duration::from_millis(200));
@@ -225,5 +226,5 @@ async fn a_thousand_turns_are_done_once_while_processes_are_killed() {
          killed, {longest:?} later at most; {unheard} were done by a process that was killed before it could say so"
     );
     assert!(kills > 20 && again > 0, "nobody was killed in the middle of a turn: the test says nothing");
-    assert!(longest < LEASE + LEASE * 4 / 3 + Duration::from_secs(1), "a turn was left for longer than a lease: {longest:?}");
+    assert!(longest < LEASE + LEASE * 4 / 3 + Duration::from_secs(5), "a turn was left for longer than a lease: {longest:?}");
 }
