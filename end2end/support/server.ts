@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-import { folder, Program, removeFolder } from "./processes";
+import { folder, freePort, Program, removeFolder } from "./processes";
 import { parts } from "./parts";
 
 export const EMAIL = "ada@example.com";
@@ -26,8 +26,8 @@ export class Gatehouse {
     readonly url: string,
   ) {}
 
-  /** With an administrator, or empty. */
-  static async start({ empty = false } = {}): Promise<Gatehouse> {
+  /** With an administrator, or empty; with settings of one's own. */
+  static async start({ empty = false, settings = {} as Record<string, string> } = {}): Promise<Gatehouse> {
     for (const [path, what] of [[program, "the program"], [join(site, "pkg"), "the browser's files"]] as const) {
       if (!existsSync(path)) throw new Error(`${path} is missing: 'make build' makes ${what}`);
     }
@@ -46,6 +46,7 @@ export class Gatehouse {
       env.GATEHOUSE_ADMIN_PASSWORD = PASSWORD;
       env.GATEHOUSE_ADMIN_COMPANY = COMPANY;
     }
+    Object.assign(env, settings);
     const running = new Program(program, ["serve"], { cwd: place, env });
     const url = await running.until("its address", () => running.output.match(/^Gatehouse is ready: (\S+)$/m)?.[1], 60);
     return new Gatehouse(place, running, env, url);
@@ -81,4 +82,28 @@ export class Gatehouse {
     await this.process.stop();
     removeFolder(this.place);
   }
+}
+
+/** A SurrealDB server, for several Gatehouses; undefined where its program is not there. */
+export async function database(): Promise<{ settings: Record<string, string>; stop: () => Promise<void> } | undefined> {
+  const surreal = process.env.GATEHOUSE_SURREAL || join(cache, "tools", "bin", "surreal");
+  if (!existsSync(surreal)) return undefined;
+  const place = folder("database");
+  const port = await freePort();
+  const args = ["start", "--no-banner", "--log", "error", "--user", "root", "--pass", "root", "--bind", `127.0.0.1:${port}`, "memory"];
+  const running = new Program(surreal, args, { cwd: place, env: { PATH: process.env.PATH ?? "" } });
+  await running.until("the database", async () => ((await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined))?.ok ? true : undefined));
+  const settings = {
+    GATEHOUSE_DATABASE: `ws://127.0.0.1:${port}`,
+    GATEHOUSE_DATABASE_USER: "root",
+    GATEHOUSE_DATABASE_PASSWORD: "root",
+    // What both have besides the database: the first one makes it.
+    GATEHOUSE_SECRET_KEY_FILE: join(place, "gatehouse.key"),
+    GATEHOUSE_SHUTDOWN_DELAY: "0",
+  };
+  const stop = async () => {
+    await running.stop();
+    removeFolder(place);
+  };
+  return { settings, stop };
 }

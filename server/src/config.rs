@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{
@@ -92,6 +93,9 @@ pub enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Do what is due now and then (analyses that were cut off, health checks, deleting what is kept no longer) once, to its end:
+    /// for a scheduled event where no server runs for long
+    Tend,
     /// Print the OpenAPI document
     Openapi,
 }
@@ -114,6 +118,9 @@ pub struct ServeArgs {
     /// Networks of balancers in front, whose X-Forwarded-For is believed, like 10.0.0.0/24 [default: none]
     #[arg(long, env = "GATEHOUSE_TRUSTED_PROXIES", value_delimiter = ',')]
     trusted_proxies: Vec<String>,
+    /// Seconds to serve on when told to end, while /readyz says so and balancers notice [default: 5 with a database server, else 0]
+    #[arg(long, env = "GATEHOUSE_SHUTDOWN_DELAY")]
+    shutdown_delay: Option<String>,
     /// Addresses and ports of the gateway, like 127.0.0.1:3128 [default: none, it is off]
     #[arg(long, env = "GATEHOUSE_GATEWAY_LISTEN", value_delimiter = ',')]
     gateway_listen: Vec<String>,
@@ -298,6 +305,7 @@ struct SettingsFile {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     trusted_proxies: Option<Vec<String>>,
+    shutdown_delay: Option<u32>,
     gateway_listen: Option<Vec<String>>,
     gateway_policy: Option<PathBuf>,
     gateway_company: Option<String>,
@@ -334,6 +342,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long it is served on when told to end.
+    pub shutdown_delay: Duration,
     /// Where the gateway listens; it is off when this is empty.
     pub gateway_listen: Vec<SocketAddr>,
     /// The gateway's policy, where it is a file.
@@ -386,6 +396,14 @@ pub struct Settings {
 
 /// Answers over HTTPS with the caller's address in its text, without asking who calls.
 const DEFAULT_TEST_TARGET: &str = "https://www.cloudflare.com/cdn-cgi/trace";
+
+/// Longer than the balancer of `deploy/compose/` takes to notice.
+const SHUTDOWN_DELAY: Duration = Duration::from_secs(5);
+
+/// Whether several processes can have this database.
+fn is_shared(database: &str) -> bool {
+    database.starts_with("ws://") || database.starts_with("wss://")
+}
 
 /// How many of the gateway's records a second go into the database. A company keeps 200,000 of all its traffic.
 const TRAFFIC: u32 = 20;
@@ -441,7 +459,17 @@ impl Settings {
             },
             _ => ServeArgs::default(),
         };
-        let ServeArgs { listen, tls, tls_certificate, tls_key, trusted_proxies, gateway_listen, gateway_policy, gateway } = serve;
+        let ServeArgs {
+            listen,
+            tls,
+            tls_certificate,
+            tls_key,
+            trusted_proxies,
+            shutdown_delay,
+            gateway_listen,
+            gateway_policy,
+            gateway,
+        } = serve;
         let metrics = if let Command::Gateway { metrics, .. } = command { metrics } else { &None };
         let gateway_metrics = match pick(metrics, &file.gateway_metrics).filter(|text| !text.is_empty()) {
             None => None,
@@ -481,6 +509,22 @@ impl Settings {
             .parse()
             .map_err(|_| format!("LISTEN: '{listen}' is not an address with a port, like 127.0.0.1:3000 or [::]:3000"))?;
         let database = pick(&args.database, &file.database).unwrap_or_else(|| "surrealkv://data/gatehouse.db".into());
+        let shutdown_delay = match shutdown_delay.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => Some(
+                text.parse::<u32>()
+                    .map_err(|_| format!("SHUTDOWN_DELAY: '{text}' is not a number of seconds. 5 is one, 0 ends at once"))?,
+            ),
+            None => file.shutdown_delay,
+        };
+        let shutdown_delay = match shutdown_delay {
+            Some(seconds @ 0..=600) => Duration::from_secs(seconds.into()),
+            Some(seconds) => {
+                return Err(format!("SHUTDOWN_DELAY: {seconds} seconds are more than 600, which is as long as it may be"));
+            }
+            // Whoever has a database of its own has no other one beside it that balancers could turn to.
+            None if is_shared(&database) => SHUTDOWN_DELAY,
+            None => Duration::ZERO,
+        };
         let cloud = match pick(&args.edition, &file.edition).as_deref() {
             None | Some("on-premise") => false,
             Some("cloud") => true,
@@ -535,6 +579,7 @@ impl Settings {
             listen,
             tls,
             trusted_proxies,
+            shutdown_delay,
             gateway_listen,
             gateway_policy,
             gateway_company: pick(&gateway.company, &file.gateway_company),
@@ -561,6 +606,12 @@ impl Settings {
             log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
             log_json,
         })
+    }
+
+    /// Whether other processes may have the same database.
+    #[must_use]
+    pub fn is_database_shared(&self) -> bool {
+        is_shared(&self.database)
     }
 
     /// The database.

@@ -5,6 +5,7 @@ mod api;
 mod backup;
 mod config;
 mod doctor;
+mod ending;
 mod form_posts;
 mod gateway;
 mod http_errors;
@@ -19,6 +20,7 @@ mod site;
 mod startup;
 mod state;
 mod systemd;
+mod tend;
 mod tls;
 
 use std::process::ExitCode;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
             Command::Serve(_) => serve::serve(settings).await,
             Command::Doctor { quick, json, .. } => doctor::run(settings, quick, json).await,
             Command::Gateway { .. } => gateway::run(settings).await,
+            Command::Tend => tend::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
             Command::Audit { command } => admin::audit(settings, command).await,
             Command::Backup { file, force } => backup::backup(settings, &file, force).await,

@@ -19,7 +19,7 @@ use tower_http::{
 use tracing::Span;
 
 use crate::{
-    api, form_posts,
+    api, ending, form_posts,
     http_errors::HttpError,
     metrics, pac, pages, security,
     security::{BODY_LIMIT, FILE_LIMIT},
@@ -49,6 +49,7 @@ pub fn router(state: AppState) -> Router {
         // A defect in one handler is a 500 for one request.
         .layer(tower_http::catch_panic::CatchPanicLayer::new())
         .layer(from_fn_with_state(state.clone(), security::client))
+        .layer(from_fn_with_state(state.clone(), ending::lead_away))
         .layer(from_fn_with_state(state.clone(), security::headers))
         .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(IsDocument))
         .layer(
@@ -73,6 +74,10 @@ async fn console(state: State<AppState>, request: Request) -> Response {
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
+    // Before anything stops: balancers have to notice first.
+    if state.ending.has_begun() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "ending\n").into_response();
+    }
     match state.platform.ready().await {
         Ok(()) => "ready\n".into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),

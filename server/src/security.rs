@@ -71,6 +71,9 @@ fn behind(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     client
 }
 
+/// What pages send with what they ask for by themselves, to stay up to date.
+const REFRESH: &str = "x-gatehouse-refresh";
+
 /// Finds out who asks.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
@@ -85,6 +88,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let origin = Origin::nobody(peer.map(|peer| peer.to_string()).unwrap_or_default(), agent);
     let actor = match caller {
+        Some(Some(caller)) if headers.contains_key(REFRESH) => state.platform.authenticate_unused(&caller, origin.clone()).await,
         Some(Some(caller)) => state.platform.authenticate(&caller, origin.clone()).await,
         Some(None) | None => Err(AppError::Unauthorized),
     };

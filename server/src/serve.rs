@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use crate::{
     admin, backup,
     config::Settings,
+    ending::Ending,
     gateway,
     router::router,
     site, startup,
@@ -16,8 +17,10 @@ use crate::{
     tls::{Tls, TlsListener},
 };
 
-/// How long requests under way have when the server is told to end.
+/// How long requests under way have when the server is told to end, where it is the only one: it is to be back soon.
 const DRAIN: Duration = Duration::from_secs(15);
+/// And where others serve meanwhile: the longest answer, to whoever waits for an analysis, takes a minute.
+const DRAIN_OF_MANY: Duration = Duration::from_secs(65);
 
 /// Serves until told to end.
 ///
@@ -71,12 +74,20 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
             link.expose()
         );
     }
+    let ending = Ending::on_signal(settings.shutdown_delay);
     tokio::spawn({
-        let platform = platform.clone();
-        async move { platform.tend().await }
+        let (platform, ending) = (platform.clone(), ending.clone());
+        async move {
+            // A process that ends takes no turn any more.
+            tokio::select! {
+                () = platform.tend() => {}
+                () = ending.begun() => {}
+            }
+        }
     });
     // What leptos spawns while it renders runs on this runtime. Only a second call fails.
     let _ = any_spawner::Executor::init_tokio();
+    let drain = if settings.is_database_shared() { DRAIN_OF_MANY } else { DRAIN };
     let meter = gateway.as_ref().map(gateway::Running::meter);
     let public_https = settings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     let state = AppState {
@@ -88,27 +99,21 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         strict: encrypted.map_or(public_https, Tls::is_strict),
         public_url: settings.public_url,
         gateway: meter,
+        ending: ending.clone(),
     };
     if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
         tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
     }
-    let (ending, ended) = tokio::sync::watch::channel(false);
-    let server = front.serve(router(state), async move {
-        end_signal().await;
-        tracing::info!("ending: no new connections are taken");
-        systemd::stopping();
-        let _ = ending.send(true);
-    });
+    let server = front.serve(router(state), ending.clone().closing());
     let is_embedded = settings.database.starts_with("surrealkv://");
     systemd::ready(is_embedded.then_some(platform));
-    let mut ended = ended;
     let overdue = async {
-        let _ = ended.wait_for(|ending| *ending).await;
-        tokio::time::sleep(DRAIN).await;
+        ending.clone().closing().await;
+        tokio::time::sleep(drain).await;
     };
     let gateway = async {
         if let Some(gateway) = gateway {
-            gateway.until(end_signal()).await;
+            gateway.until(ending.clone().closing()).await;
         }
     };
     let console = async {

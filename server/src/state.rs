@@ -6,9 +6,9 @@ use gatehouse_platform::Platform;
 use ipnet::IpNet;
 use leptos::config::LeptosOptions;
 
-use crate::gateway::Meter;
+use crate::{ending::Ending, gateway::Meter};
 
-/// Shared by all requests; nothing in it changes.
+/// Shared by all requests; nothing in it changes but whether the end has begun.
 #[derive(Clone)]
 pub struct AppState {
     /// The use cases.
@@ -25,6 +25,8 @@ pub struct AppState {
     pub strict: bool,
     /// What the gateway inside of this process counts, where there is one.
     pub gateway: Option<Meter>,
+    /// How far the end of this process is.
+    pub ending: Ending,
 }
 
 impl AppState {

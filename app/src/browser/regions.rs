@@ -5,7 +5,10 @@
 //! typed, how far it is scrolled) stays. One with `data-posted` as well changes only when a form was posted. A region holds
 //! plain HTML and no islands; what its buttons do is listened for around it.
 
-use std::cell::Cell;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
 use gatehouse_domain::AppError;
 use gloo_net::http::{Request, Response};
@@ -39,6 +42,14 @@ pub enum Fields {
     Follow,
 }
 
+/// Who wants to see what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    BySomebody,
+    /// The page, to stay up to date.
+    ByItself,
+}
+
 /// The regions that are brought up to date without a form being posted.
 const LOADED: &str = "[data-region]:not([data-posted])";
 
@@ -46,6 +57,8 @@ thread_local! {
     static LATEST: Cell<u32> = const { Cell::new(0) };
     /// What somebody asked for is not there yet.
     static OPEN: Cell<bool> = const { Cell::new(false) };
+    /// What the server said last, by region.
+    static SAID: RefCell<HashMap<String, String>> = RefCell::default();
 }
 
 /// Loads `url` and puts its regions in the place of this page's. An answer that a later call has overtaken is dropped; what
@@ -76,8 +89,9 @@ pub(super) async fn refresh_quietly() -> Result<(), AppError> {
         return Ok(());
     }
     let turn = next_turn();
-    let answer = Request::get(&path_and_search()).header("Accept", "text/html").send().await;
-    show_answer(turn, answer, Fields::Stay).await
+    // What nobody asked for does not keep a session from ending.
+    let request = Request::get(&path_and_search()).header("Accept", "text/html").header("X-Gatehouse-Refresh", "1");
+    show_answer(turn, request.send().await, Fields::Stay, Asked::ByItself).await
 }
 
 /// Posts a form and shows what the answer's page says in its regions. An answer that leads to another page is followed,
@@ -102,7 +116,7 @@ pub(super) async fn post(url: &str, body: JsValue, leave: impl FnOnce()) -> Resu
     let page = parse(answer).await?;
     // What was asked for before knows nothing of this.
     overtake();
-    put(&page, Fields::Stay, "[data-region]");
+    put(&page, Fields::Stay, "[data-region]", Asked::BySomebody);
     if redirected {
         leave();
     }
@@ -143,10 +157,10 @@ async fn load(url: &str, history: History, fields: Fields) -> Result<(), AppErro
     drop(kept);
     busy(true);
     let answer = Request::get(url).header("Accept", "text/html").send().await;
-    show_answer(turn, answer, fields).await
+    show_answer(turn, answer, fields, Asked::BySomebody).await
 }
 
-async fn show_answer(turn: u32, answer: Result<Response, gloo_net::Error>, fields: Fields) -> Result<(), AppError> {
+async fn show_answer(turn: u32, answer: Result<Response, gloo_net::Error>, fields: Fields, asked: Asked) -> Result<(), AppError> {
     let page = match answer {
         // Signed out, for one.
         Ok(answer) if answer.redirected() => {
@@ -163,7 +177,7 @@ async fn show_answer(turn: u32, answer: Result<Response, gloo_net::Error>, field
         return Ok(());
     }
     busy(false);
-    put(&page?, fields, LOADED);
+    put(&page?, fields, LOADED, asked);
     Ok(())
 }
 
@@ -191,9 +205,9 @@ fn told_by(status: u16) -> AppError {
 }
 
 /// Shows what another page says, where this one stands: in the regions that fit `taken`.
-fn put(page: &Document, fields: Fields, taken: &str) {
+fn put(page: &Document, fields: Fields, taken: &str, asked: Asked) {
     let focus = Focus::now();
-    take_over(page, taken);
+    take_over(page, taken, asked);
     if fields == Fields::Follow {
         follow(page);
     }
@@ -203,13 +217,18 @@ fn put(page: &Document, fields: Fields, taken: &str) {
     enhance::watch();
 }
 
-fn take_over(page: &Document, taken: &str) {
+fn take_over(page: &Document, taken: &str, asked: Asked) {
     // What the server can't know: what is open, and the secrets that were typed, which it never sends back.
     let kept: Vec<_> = each(&document(), "[data-region] details[id][open], [data-region] [type=password]")
         .map(|element| (element.id(), element.dyn_into::<HtmlInputElement>().map(|input| input.value()).ok()))
         .collect();
     for old in each(&document(), taken) {
         let new = page.get_element_by_id(&old.id()).map(|new| new.inner_html()).unwrap_or_default();
+        let is_known = SAID.with_borrow_mut(|said| said.insert(old.id(), new.clone()).as_ref() == Some(&new));
+        // Where nothing is new, what the browser has made of it since (ages, what is open) stays.
+        if is_known && asked == Asked::ByItself {
+            continue;
+        }
         if old.inner_html() != new {
             old.set_inner_html(&new);
         }

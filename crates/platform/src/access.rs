@@ -334,6 +334,18 @@ impl Platform {
     /// # Errors
     /// [`AppError::Unauthorized`], [`AppError::Suspended`].
     pub async fn authenticate(&self, caller: &Caller, origin: Origin) -> Result<Actor, AppError> {
+        self.recognise(caller, origin, true).await
+    }
+
+    /// As [`Platform::authenticate`], for what a page asks by itself: that nobody uses a session any more still ends it.
+    ///
+    /// # Errors
+    /// As [`Platform::authenticate`].
+    pub async fn authenticate_unused(&self, caller: &Caller, origin: Origin) -> Result<Actor, AppError> {
+        self.recognise(caller, origin, false).await
+    }
+
+    async fn recognise(&self, caller: &Caller, origin: Origin, is_used: bool) -> Result<Actor, AppError> {
         let now = now();
         let (found, hash, via) = match caller {
             Caller::Session(secret) => {
@@ -349,7 +361,7 @@ impl Platform {
         if person.is_suspended {
             return Err(AppError::Suspended);
         }
-        if last_used_at.is_none_or(|at| now - at >= TimeDelta::seconds(TOUCH_SECONDS)) {
+        if is_used && last_used_at.is_none_or(|at| now - at >= TimeDelta::seconds(TOUCH_SECONDS)) {
             match caller {
                 Caller::Session(_) => {
                     let end = self.session_end(now);

@@ -215,48 +215,30 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn resume_analyses(&self) -> Result<usize, AppError> {
-        let lease = self.new_lease();
-        let found = self.analyses.take_unattended(now(), &lease, 20).await.map_err(store_error)?;
-        let count = found.len();
-        for (company, id) in found {
-            let (record, results) = match self.analyses.analysis(company, id).await {
-                Ok(found) => found,
-                // One that can't be read must not keep the others from going on.
-                Err(error) => {
-                    tracing::error!(analysis = %id, %error, "an analysis that was cut off can't be read");
-                    continue;
-                }
-            };
-            tracing::info!(analysis = %record.id, "going on with an analysis that was cut off");
-            let run = Run::new(self.clone(), company, id, lease.clone(), results);
+        let runs = self.unattended().await?;
+        let count = runs.len();
+        for run in runs {
             tokio::spawn(run.work());
         }
         Ok(count)
     }
 
-    /// What has to be done now and then, by whichever process: going on with analyses that were cut off, checks that are due,
-    /// deleting what is kept no longer. Never returns.
-    pub async fn tend(&self) {
-        let mut turn = 0u32;
-        loop {
-            if let Err(error) = self.resume_analyses().await {
-                tracing::warn!(%error, "could not look for analyses that were cut off");
-            }
-            if let Err(error) = self.run_due_checks().await {
-                tracing::warn!(%error, "could not look for checks that are due");
-            }
-            if turn % 60 == 1 {
-                let swept = async {
-                    self.analyses.sweep_findings(now()).await.map_err(store_error)?;
-                    self.trim_traffic().await
-                };
-                if let Err(error) = swept.await {
-                    tracing::warn!(%error, "could not delete what is kept no longer");
+    /// Analyses that were cut off and are ours now.
+    pub(crate) async fn unattended(&self) -> Result<Vec<Run>, AppError> {
+        let lease = self.new_lease();
+        let found = self.analyses.take_unattended(now(), &lease, 20).await.map_err(store_error)?;
+        let mut runs = Vec::with_capacity(found.len());
+        for (company, id) in found {
+            match self.analyses.analysis(company, id).await {
+                Ok((record, results)) => {
+                    tracing::info!(analysis = %record.id, "going on with an analysis that was cut off");
+                    runs.push(Run::new(self.clone(), company, id, lease.clone(), results));
                 }
+                // One that can't be read must not keep the others from going on.
+                Err(error) => tracing::error!(analysis = %id, %error, "an analysis that was cut off can't be read"),
             }
-            turn = turn.wrapping_add(1);
-            tokio::time::sleep(RENEW).await;
         }
+        Ok(runs)
     }
 
     fn new_lease(&self) -> Lease {
@@ -265,7 +247,7 @@ impl Platform {
 }
 
 /// An analysis that somebody works on.
-struct Run {
+pub(crate) struct Run {
     platform: Platform,
     company: CompanyId,
     id: AnalysisId,
@@ -281,7 +263,7 @@ impl Run {
     }
 
     /// Asks all that have not answered, at once, and writes what they say as it comes.
-    async fn work(mut self) {
+    pub(crate) async fn work(mut self) {
         let (news, mut incoming) = mpsc::channel::<(u32, AnalysisResult)>(256);
         let mut tasks = JoinSet::new();
         let mut turns: HashMap<String, Arc<Semaphore>> = HashMap::new();

@@ -1,12 +1,12 @@
 //! Scheduled checks: integrations and proxy settings are tested by themselves, changes of health are written down and told.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::{StreamExt as _, stream};
 use gatehouse_domain::{
     AppError, Cause, ChecksForm, ChecksView, Consumer, Health, HealthChange, IntegrationStatus, LastTest, Operation, ProxyChoice,
-    ProxyQuery, Secret, TestReport, TestTarget, WebhookMessage,
+    ProxyQuery, Secret, TestReport, TestTarget, Timestamp, WebhookMessage,
     integration::{IntegrationReport, origin},
 };
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use crate::{
     door::Recorded,
     platform::{now, store_error},
     ports::{ChecksRecord, IntegrationRecord, ProxyRecord, StoreError, TestSubject},
+    turns::send_message,
 };
 
 /// Tests of one round at a time.
@@ -118,31 +119,19 @@ impl Platform {
         self.checks.health_changes(actor.company, CHANGES).await.map_err(store_error)
     }
 
-    /// Tests everything of the companies whose time has come. Each is taken by one process only.
-    pub(crate) async fn run_due_checks(&self) -> Result<(), AppError> {
-        for company in self.checks.take_due_checks(now(), 10).await.map_err(store_error)? {
-            // The round before is not over yet: two at a time would only be slower.
-            if !self.rounds.lock().unwrap_or_else(PoisonError::into_inner).insert(company) {
-                continue;
-            }
-            let platform = self.clone();
-            tokio::spawn(async move {
-                let done = platform.run_checks(company).await;
-                platform.rounds.lock().unwrap_or_else(PoisonError::into_inner).remove(&company);
-                if let Err(error) = done {
-                    tracing::warn!(%company, %error, "a round of checks could not be made");
-                }
-            });
-        }
-        Ok(())
-    }
-
-    async fn run_checks(&self, company: CompanyId) -> Result<(), AppError> {
-        let active = self.active_integrations(company).await?;
+    /// Tests everything of a company that is due: active integrations and all proxy settings, but not what was tested since then.
+    /// Answers how many.
+    pub(crate) async fn run_checks(&self, company: CompanyId, since: Option<Timestamp>) -> Result<usize, AppError> {
+        let is_due = |tested: Option<Timestamp>| since.is_none_or(|since| tested.is_none_or(|tested| tested < since));
+        let mut active = self.active_integrations(company).await?;
+        active.retain(|record| is_due(record.last_test.as_ref().map(|last| last.at)));
+        let mut count = active.len();
         stream::iter(active).for_each_concurrent(AT_A_TIME, |record| self.check_one_integration(company, record)).await;
-        let proxies = self.all_proxies(company).await?;
+        let mut proxies = self.all_proxies(company).await?;
+        proxies.retain(|record| is_due(record.last_test.as_ref().map(|last| last.at)));
+        count += proxies.len();
         stream::iter(proxies).for_each_concurrent(AT_A_TIME, |record| self.check_one_proxy(company, record)).await;
-        Ok(())
+        Ok(count)
     }
 
     async fn active_integrations(&self, company: CompanyId) -> Result<Vec<IntegrationRecord>, AppError> {
@@ -269,7 +258,7 @@ impl Platform {
             tracing::error!(%error, "a change of health could not be written down");
         }
         let platform = self.clone();
-        tokio::spawn(async move { platform.tell_webhook(company, change).await });
+        send_message(async move { platform.tell_webhook(company, change).await });
     }
 
     async fn tell_webhook(&self, company: CompanyId, change: HealthChange) {
@@ -324,9 +313,7 @@ pub(crate) fn proxy_health_after(before: Option<&LastTest>, ok: bool) -> Health 
 
 /// When the next round is, after one that was due then. A server that was off for long makes one round, not all it missed.
 #[must_use]
-pub fn next_round(
-    due: gatehouse_domain::Timestamp, every_minutes: u16, now: gatehouse_domain::Timestamp,
-) -> gatehouse_domain::Timestamp {
+pub fn next_round(due: Timestamp, every_minutes: u16, now: Timestamp) -> Timestamp {
     let every = TimeDelta::minutes(every_minutes.max(1).into());
     let next = due + every;
     if next > now { next } else { now + every }
@@ -363,7 +350,7 @@ mod tests {
 
     #[test]
     fn what_was_missed_is_not_made_up_for() {
-        let at = |minutes: i64| gatehouse_domain::Timestamp::from_timestamp(minutes * 60, 0).expect("a moment");
+        let at = |minutes: i64| Timestamp::from_timestamp(minutes * 60, 0).expect("a moment");
         assert_eq!(next_round(at(0), 5, at(1)), at(5));
         assert_eq!(next_round(at(0), 5, at(60)), at(65));
     }

@@ -22,6 +22,7 @@ pub mod people;
 pub mod ports;
 pub mod proxies;
 pub mod traffic;
+pub mod turns;
 
 mod config;
 mod ids;
@@ -38,5 +39,6 @@ pub use gateway::{Judged, PolicyDraft, PolicyJudge};
 pub use ids::{AnalysisId, CompanyId, GatewayPersonId, IntegrationId, InvitationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
 pub use platform::{Network, Platform};
+pub use turns::Tended;
 
 mod platform;

@@ -1,21 +1,18 @@
 //! The one value that screens, API and command line hold.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use gatehouse_domain::{AppError, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    Catalogue, CompanyId, Config, KeyRing,
+    Catalogue, Config, KeyRing,
     door::SharedDoor,
     gateway::PolicyJudge,
     keys::KeyError,
     ports::{
         AccessStore, AnalysisStore, AuditStore, ChecksStore, ConnectionTester, GatewayStore, IntegrationStore, KeyStore,
-        ProxyStore, StoreError, TrafficStore,
+        ProxyStore, StoreError, TrafficStore, TurnStore,
     },
 };
 
@@ -30,6 +27,7 @@ pub struct Platform {
     pub(crate) analyses: Arc<dyn AnalysisStore>,
     pub(crate) traffic: Arc<dyn TrafficStore>,
     pub(crate) checks: Arc<dyn ChecksStore>,
+    pub(crate) turns: Arc<dyn TurnStore>,
     pub(crate) gateway: Arc<dyn GatewayStore>,
     pub(crate) judge: Arc<dyn PolicyJudge>,
     pub(crate) tester: Arc<dyn ConnectionTester>,
@@ -37,8 +35,8 @@ pub struct Platform {
     pub(crate) engines: Catalogue,
     /// Look-ups at a time in this process: memory and sockets are bounded, whatever is asked.
     pub(crate) look_ups: Arc<tokio::sync::Semaphore>,
-    /// Companies whose round of checks this process is making.
-    pub(crate) rounds: Arc<Mutex<HashSet<CompanyId>>>,
+    /// Places for rounds of checks in this process.
+    pub(crate) rounds: Arc<tokio::sync::Semaphore>,
     pub(crate) keys: KeyRing,
     pub(crate) config: Arc<Config>,
 }
@@ -66,6 +64,7 @@ impl Platform {
             + AnalysisStore
             + TrafficStore
             + ChecksStore
+            + TurnStore
             + GatewayStore
             + 'static,
     {
@@ -78,6 +77,7 @@ impl Platform {
             analyses: store.clone(),
             traffic: store.clone(),
             checks: store.clone(),
+            turns: store.clone(),
             gateway: store.clone(),
             judge,
             key_store: store,
@@ -85,7 +85,7 @@ impl Platform {
             door: network.door,
             engines,
             keys,
-            rounds: Arc::default(),
+            rounds: Arc::new(tokio::sync::Semaphore::new(crate::turns::ROUNDS)),
             look_ups: Arc::new(tokio::sync::Semaphore::new(config.look_up_limit)),
             config: Arc::new(config),
         }

@@ -778,8 +778,9 @@ pub trait ChecksStore: Send + Sync {
     /// [`StoreError::NotFound`] when the choice names no setting of this company.
     async fn put_checks(&self, company: CompanyId, record: &ChecksRecord) -> StoreResult<()>;
 
-    /// Companies whose round is due; their next one is set by [`crate::checks::next_round`]. Each round is had by one taker only.
-    async fn take_due_checks(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<CompanyId>>;
+    /// The turns of [`Work::CHECKS`] of companies whose round is due; when their next one is is set by
+    /// [`crate::checks::next_round`] in the same transaction. A company whose round is not over yet waits for its end.
+    async fn take_due_checks(&self, now: Timestamp, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>>;
 
     /// Keeps what became of the last message to the webhook.
     async fn record_webhook_message(&self, company: CompanyId, message: &WebhookMessage) -> StoreResult<()>;
@@ -789,6 +790,64 @@ pub trait ChecksStore: Send + Sync {
 
     /// The last changes, newest first.
     async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>>;
+}
+
+/// A kind of scheduled work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Work(&'static str);
+
+impl Work {
+    /// A company's round of checks.
+    pub const CHECKS: Self = Self("checks");
+    /// Deleting what is kept no longer.
+    pub const RETENTION: Self = Self("retention");
+
+    /// Work of this name.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// A turn of scheduled work, held by whoever has this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// What is to be done.
+    pub work: Work,
+    /// For which company; `None`: for all.
+    pub company: Option<CompanyId>,
+    /// Grows by one with every turn of this work.
+    pub number: u64,
+    /// When it was first begun, by the database's clock.
+    pub begun_at: Timestamp,
+    /// Somebody began it before, and was not heard of again.
+    pub again: bool,
+    /// Told apart from everybody else who took a turn.
+    pub holder: String,
+}
+
+/// Whose turn scheduled work is. All processes ask; each turn is had by one of them at a time, and once it is ended by nobody any
+/// more. The database's clock counts.
+#[async_trait]
+pub trait TurnStore: Send + Sync {
+    /// The turn of the span of `every` that is now, for `lease`; `None` when somebody has it, or had it. One that was begun and neither
+    /// renewed nor ended within its lease comes first.
+    async fn take_turn(&self, work: Work, every: Duration, lease: Duration) -> StoreResult<Option<Turn>>;
+
+    /// Turns, of any company, that were begun and neither renewed nor ended within their lease: at most `limit`, each by one taker.
+    async fn take_over(&self, work: Work, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>>;
+
+    /// Holds it for `lease` from now on. `false` when somebody else has it by now.
+    async fn renew_turn(&self, turn: &Turn, lease: Duration) -> StoreResult<bool>;
+
+    /// It is done. `false` when somebody else has it by now.
+    async fn end_turn(&self, turn: &Turn) -> StoreResult<bool>;
 }
 
 /// What a company's gateways go by, as it is stored.

@@ -23,6 +23,7 @@
 //! | a company without an owner; more invitations than it may have | the company's `people` |
 //! | a one-time password, or a recovery code, that is taken twice | the person, of whom what was read is compared |
 //! | two who work on one analysis | the analysis: taking it and writing results both write its lease |
+//! | two who do one turn of scheduled work | the `turn` of that work (and company): taking, renewing and ending it all write it |
 //! | two settings, integrations, people (also of the gateway) or companies of one name | the unique index's entry |
 //! | a policy of the gateway, or people, that were judged beside something that has changed | the company's `gateway`, `revision` |
 //! | more running tests than places | one record per place |

@@ -17,6 +17,7 @@ use gatehouse_platform::{
         CompanyRecord, GatewayPersonRecord, GatewayPolicyWrite, GatewayRecord, GatewayStore, IntegrationRecord, IntegrationStore,
         IntegrationWrite, InvitationRecord, KeptFinding, KeyStore, Lease, PersonRecord, PersonWrite, ProxyRecord, ProxyStore,
         ProxyWrite, SealedPlace, SecondFactor, SecretOwner, SessionRecord, StoreResult, TestSlot, TokenRecord, TrafficStore,
+        Turn, TurnStore, Work,
     },
     proxies::password_binding,
 };
@@ -410,8 +411,8 @@ impl ChecksStore for Store {
         self.put_checks(company, record).await
     }
 
-    async fn take_due_checks(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<CompanyId>> {
-        self.take_due_checks(now, limit).await
+    async fn take_due_checks(&self, now: Timestamp, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>> {
+        self.take_due_checks(now, limit, lease).await
     }
 
     async fn record_webhook_message(&self, company: CompanyId, message: &WebhookMessage) -> StoreResult<()> {
@@ -424,6 +425,25 @@ impl ChecksStore for Store {
 
     async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>> {
         self.health_changes(company, limit).await
+    }
+}
+
+#[async_trait]
+impl TurnStore for Store {
+    async fn take_turn(&self, work: Work, every: Duration, lease: Duration) -> StoreResult<Option<Turn>> {
+        self.take_turn(work, every, lease).await
+    }
+
+    async fn take_over(&self, work: Work, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>> {
+        self.take_over(work, limit, lease).await
+    }
+
+    async fn renew_turn(&self, turn: &Turn, lease: Duration) -> StoreResult<bool> {
+        self.renew_turn(turn, lease).await
+    }
+
+    async fn end_turn(&self, turn: &Turn) -> StoreResult<bool> {
+        self.end_turn(turn).await
     }
 }
 

@@ -5,6 +5,7 @@ mod analyses;
 mod backup;
 mod checks;
 mod cli;
+mod cluster;
 mod doctor;
 mod gateway;
 mod gateway_database;

@@ -76,7 +76,7 @@ fn Found(found: Shown, outcome: FormOutcome, may_change: bool) -> impl IntoView 
     let chosen = checks.webhook_proxy.to_field().to_string();
     view! {
         <form class="panel grid max-w-3xl gap-4" method="post" action=PAGE novalidate data-enhance="" data-guard="">
-            <div class="grid gap-4" id="checks-form" data-region="">
+            <div class="grid gap-4" id="checks-form" data-region="" data-posted="">
                 {failure}
                 <fieldset class="contents" disabled=!may_change>
                     <SelectInput
@@ -103,6 +103,8 @@ fn Found(found: Shown, outcome: FormOutcome, may_change: bool) -> impl IntoView 
                         error=error("webhook_proxy")
                     />
                 </fieldset>
+            </div>
+            <div class="grid gap-4 empty:hidden" id="checks-state" data-region="">
                 {next}
                 {message}
             </div>
@@ -117,7 +119,7 @@ fn Found(found: Shown, outcome: FormOutcome, may_change: bool) -> impl IntoView 
         </form>
         <section aria-labelledby="changes-heading">
             <h2 id="changes-heading" class="mt-6 mb-3">"Changes of health"</h2>
-            <div id="health-changes" data-region="">
+            <div id="health-changes" data-region="" data-refresh="5000">
                 <Changes changes/>
             </div>
         </section>

@@ -1,16 +1,19 @@
 //! Scheduled checks, and changes of health.
 
+use std::time::Duration;
+
 use gatehouse_domain::{HealthChange, Timestamp, WebhookMessage};
 use gatehouse_platform::{
     Choice, CompanyId, ProxyId,
     checks::next_round,
-    ports::{ChecksRecord, StoreError, StoreResult},
+    ports::{ChecksRecord, StoreError, StoreResult, Turn, Work},
 };
 use surrealdb::types::RecordId;
 use uuid::Uuid;
 
 use super::{
-    below, company_record, compound_record, default_record, json, of_json, proxy_record, proxy_use::use_record, record, uuid_part,
+    below, company_record, compound_record, default_record, json, of_json, proxy_record, proxy_use::use_record, record,
+    turn::Next, uuid_part,
 };
 use crate::{
     Store,
@@ -47,9 +50,6 @@ const PUT: &str = "{
 }";
 
 const DUE: &str = "SELECT id, every_minutes, next_at FROM checks WHERE next_at != NONE AND next_at <= $now LIMIT $limit";
-
-/// Whoever moves the moment first has the round.
-const TAKE: &str = "UPDATE $id SET next_at = $next WHERE next_at = $due RETURN VALUE id";
 
 const MESSAGE: &str = "UPDATE $id SET last_message = $message RETURN NONE";
 
@@ -102,7 +102,7 @@ impl Store {
         outcome(self.connection.write_in(Scope::Proxies, PUT, vars).await?).map(drop)
     }
 
-    pub(crate) async fn take_due_checks(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<CompanyId>> {
+    pub(crate) async fn take_due_checks(&self, now: Timestamp, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>> {
         let due = Row::list(self.connection.read(DUE, vars! { now: now, limit: i64::from(limit) }).await?)?;
         let mut taken = Vec::new();
         for mut row in due {
@@ -110,10 +110,8 @@ impl Store {
             let at: Timestamp = row.time("next_at")?;
             let company = key(&id).ok_or_else(|| StoreError::Internal("checks of no company".into()))?;
             let next = next_round(at, row.take("every_minutes")?, now);
-            let answer: Vec<RecordId> = decode(self.connection.write(TAKE, vars! { id: id, due: at, next: next }).await?)?;
-            if !answer.is_empty() {
-                taken.push(CompanyId(company));
-            }
+            let next = Next { schedule: id, at, next };
+            taken.extend(self.turn(Work::CHECKS, Some(CompanyId(company)), Duration::MAX, Some(next), lease).await?);
         }
         Ok(taken)
     }

@@ -172,6 +172,8 @@ impl Store {
         for table in BY_RANGE {
             self.delete_all(IN_RANGE, vars! { range: below(table, vec![uuid_part(company.0)]) }).await?;
         }
+        let turns = "SELECT VALUE id FROM turn WHERE record::id(id)[1] = $key LIMIT $limit";
+        self.delete_all(turns, vars! { key: uuid_part(company.0) }).await?;
         let keys: Vec<_> = BY_KEY.iter().map(|table| record(table, company.0)).collect();
         match self.connection.write("DELETE $ids RETURN NONE", vars! { ids: keys }).await {
             Ok(_) | Err(StoreError::NotFound) => {}
@@ -184,5 +186,5 @@ impl Store {
 /// The tables that are emptied with a company, for the test that none is forgotten.
 #[must_use]
 pub fn tables_of_a_company() -> Vec<&'static str> {
-    [BY_FIELD, BY_RANGE, BY_KEY, &["person", "session", "company"]].concat()
+    [BY_FIELD, BY_RANGE, BY_KEY, &["person", "session", "turn", "company"]].concat()
 }

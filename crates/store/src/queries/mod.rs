@@ -18,6 +18,7 @@ pub(crate) mod sign_in;
 pub(crate) mod test_slot;
 pub(crate) mod token;
 pub(crate) mod traffic;
+pub(crate) mod turn;
 
 use std::ops::Bound;
 

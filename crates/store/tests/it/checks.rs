@@ -1,12 +1,12 @@
 //! Scheduled checks: each round is had by one taker, and the webhook's proxy is in use.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use gatehouse_domain::{Health, HealthChange, WebhookMessage};
 use gatehouse_platform::{
     Choice, ProxyId,
-    ports::{ChecksRecord, ChecksStore as _, ProxyStore as _, StoreError},
+    ports::{ChecksRecord, ChecksStore as _, ProxyStore as _, StoreError, TurnStore as _},
 };
 use uuid::Uuid;
 
@@ -58,19 +58,27 @@ async fn a_round_is_had_by_one_taker(bed: Arc<Bed>) {
     let begin = now();
     let due = ChecksRecord { every_minutes: 5, next_at: Some(begin), ..ChecksRecord::default() };
     store.put_checks(ours, &due).await.expect("kept");
-    assert!(store.take_due_checks(begin - TimeDelta::seconds(1), 10).await.expect("none yet").is_empty());
+    const LEASE: Duration = Duration::from_secs(60);
+    assert!(store.take_due_checks(begin - TimeDelta::seconds(1), 10, LEASE).await.expect("none yet").is_empty());
     let mut moment = begin;
-    for _ in 0..3 {
+    for number in 1..4 {
         let taken = at_once(8, |turn| {
             let store = bed.either(turn);
-            async move { store.take_due_checks(moment, 10).await.expect("taken or not").len() }
+            async move { store.take_due_checks(moment, 10, LEASE).await.expect("taken or not") }
         });
-        assert_eq!(taken.await.into_iter().sum::<usize>(), 1, "one round, one taker");
+        let taken: Vec<_> = taken.await.into_iter().flatten().collect();
+        assert_eq!(taken.len(), 1, "one round, one taker");
+        let turn = &taken[0];
+        assert_eq!((turn.company, turn.number, turn.again), (Some(ours), number, false));
         moment += TimeDelta::minutes(5);
         assert_eq!(store.checks(ours).await.expect("read").next_at, Some(moment));
+        // A round that is not over yet keeps the next one waiting, and the next one stays due.
+        assert!(store.take_due_checks(moment, 10, LEASE).await.expect("not yet").is_empty());
+        assert_eq!(store.checks(ours).await.expect("read").next_at, Some(moment));
+        assert!(store.end_turn(turn).await.expect("ended"));
     }
     store.put_checks(ours, &ChecksRecord::default()).await.expect("kept");
-    assert!(store.take_due_checks(moment + TimeDelta::days(1), 10).await.expect("never").is_empty());
+    assert!(store.take_due_checks(moment + TimeDelta::days(1), 10, LEASE).await.expect("never").is_empty());
 }
 
 async fn changes_are_told_newest_first(bed: Arc<Bed>) {

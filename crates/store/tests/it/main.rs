@@ -14,4 +14,5 @@ mod proxies;
 mod speed;
 mod support;
 mod traffic;
+mod turns;
 mod upgrade;

@@ -52,7 +52,8 @@ pub fn ProxyListPage() -> impl IntoView {
             // Where there is nothing yet there is nothing to search either.
             <div id=LIST class="group/list sm:[&_td]:px-2 sm:[&_th]:px-2 sm:[&_thead_th]:leading-tight sm:[&_thead_th]:whitespace-normal">
                 <Filters query=query.clone()/>
-                <div id="proxy-rows" data-region="">
+                // Others change settings, and tests are made by themselves.
+                <div id="proxy-rows" data-region="" data-refresh="5000">
                     <Answer answer query may_change asks/>
                 </div>
             </div>

@@ -210,8 +210,8 @@ fn Answer(answer: Result<Page<AnalysisView>, ApiError>, query: AnalysisQuery, ma
     let first = query.cursor.is_some().then(|| urls::first(&query));
     let next = page.next.map(|cursor| urls::next(&query, &cursor));
     view! {
-        // Only while something changes by itself.
-        {running.then(|| view! { <span data-refresh="3000" hidden></span> })}
+        // What others begin appears, too; sooner where something is on its way.
+        <span data-refresh=if running { "3000" } else { "5000" } hidden></span>
         <DataTable caption="Past analyses" head=heads(&query).into()>
             {rows}
         </DataTable>

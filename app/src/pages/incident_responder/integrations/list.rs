@@ -89,7 +89,8 @@ fn List(content: Content, query: IntegrationQuery, errors: FieldErrors, outcome:
         </div>
         <div class="group/list">
             <Filters query=query.clone() kinds tags proxies/>
-            <div id="integration-rows" data-region="">
+            // Others change integrations, and tests are made by themselves.
+            <div id="integration-rows" data-region="" data-refresh="5000">
                 <Answer page query may_change/>
             </div>
         </div>
