@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    Actor, AnalysisId, Choice, CompanyId, EngineFailure, FileContent, IntegrationId, Platform,
+    Actor, AnalysisId, Choice, CompanyId, EngineFailure, FileContent, IntegrationId, Platform, background,
     engine::{CurrentChoice, Place},
     platform::{now, store_error},
     ports::{AnalysisRecord, AnalysisState, IntegrationRecord, KeptFinding, Lease},
@@ -174,7 +174,7 @@ impl Platform {
             // They are in the store: nobody knows how long the engines take.
             drop(files);
             let run = Run::new(self.clone(), actor.company, id, lease, results);
-            let task = tokio::spawn(run.work());
+            let task = background::spawn(run.work());
             if !wait.is_zero() {
                 // Whether it came to its end or not is read below.
                 let _ = timeout(wait, task).await;
@@ -209,23 +209,30 @@ impl Platform {
     /// # Errors
     /// Those of the database.
     pub async fn resume_analyses(&self) -> Result<usize, AppError> {
-        let lease = self.new_lease();
-        let found = self.analyses.take_unattended(now(), &lease, 20).await.map_err(store_error)?;
-        let count = found.len();
-        for (company, id) in found {
-            let (record, results) = match self.analyses.analysis(company, id).await {
-                Ok(found) => found,
-                // One that can't be read must not keep the others from going on.
-                Err(error) => {
-                    tracing::error!(analysis = %id, %error, "an analysis that was cut off can't be read");
-                    continue;
-                }
-            };
-            tracing::info!(analysis = %record.id, "going on with an analysis that was cut off");
-            let run = Run::new(self.clone(), company, id, lease.clone(), results);
+        let runs = self.unattended().await?;
+        let count = runs.len();
+        for run in runs {
             tokio::spawn(run.work());
         }
         Ok(count)
+    }
+
+    /// Analyses that were cut off and are ours now.
+    pub(crate) async fn unattended(&self) -> Result<Vec<Run>, AppError> {
+        let lease = self.new_lease();
+        let found = self.analyses.take_unattended(now(), &lease, 20).await.map_err(store_error)?;
+        let mut runs = Vec::with_capacity(found.len());
+        for (company, id) in found {
+            match self.analyses.analysis(company, id).await {
+                Ok((record, results)) => {
+                    tracing::info!(analysis = %record.id, "going on with an analysis that was cut off");
+                    runs.push(Run::new(self.clone(), company, id, lease.clone(), results));
+                }
+                // One that can't be read must not keep the others from going on.
+                Err(error) => tracing::error!(analysis = %id, %error, "an analysis that was cut off can't be read"),
+            }
+        }
+        Ok(runs)
     }
 
     /// What has to be done now and then, by whichever process: going on with analyses that were cut off, checks that are due,
@@ -240,11 +247,7 @@ impl Platform {
                 tracing::warn!(%error, "could not look for checks that are due");
             }
             if turn % 60 == 1 {
-                let swept = async {
-                    self.analyses.sweep_findings(now()).await.map_err(store_error)?;
-                    self.trim_traffic().await
-                };
-                if let Err(error) = swept.await {
+                if let Err(error) = self.retain().await {
                     tracing::warn!(%error, "could not delete what is kept no longer");
                 }
             }
@@ -259,7 +262,7 @@ impl Platform {
 }
 
 /// An analysis that somebody works on.
-struct Run {
+pub(crate) struct Run {
     platform: Platform,
     company: CompanyId,
     id: AnalysisId,
@@ -275,7 +278,7 @@ impl Run {
     }
 
     /// Asks all that have not answered, at once, and writes what they say as it comes.
-    async fn work(mut self) {
+    pub(crate) async fn work(mut self) {
         let (news, mut incoming) = mpsc::channel::<(u32, AnalysisResult)>(256);
         let mut tasks = JoinSet::new();
         let mut turns: HashMap<String, Arc<Semaphore>> = HashMap::new();

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    Actor, Asker, Choice, CompanyId, OutRequest, Platform, ProxyId, Retry,
+    Actor, Asker, Choice, CompanyId, OutRequest, Platform, ProxyId, Retry, background,
     door::Recorded,
     platform::{now, store_error},
     ports::{ChecksRecord, IntegrationRecord, ProxyRecord, StoreError, TestSubject},
@@ -135,7 +135,7 @@ impl Platform {
         Ok(())
     }
 
-    async fn run_checks(&self, company: CompanyId) -> Result<(), AppError> {
+    pub(crate) async fn run_checks(&self, company: CompanyId) -> Result<(), AppError> {
         let active = self.active_integrations(company).await?;
         stream::iter(active).for_each_concurrent(AT_A_TIME, |record| self.check_one_integration(company, record)).await;
         let proxies = self.all_proxies(company).await?;
@@ -267,7 +267,7 @@ impl Platform {
             tracing::error!(%error, "a change of health could not be written down");
         }
         let platform = self.clone();
-        tokio::spawn(async move { platform.tell_webhook(company, change).await });
+        background::spawn(async move { platform.tell_webhook(company, change).await });
     }
 
     async fn tell_webhook(&self, company: CompanyId, change: HealthChange) {

@@ -18,7 +18,9 @@ pub mod passwords;
 pub mod ports;
 pub mod proxies;
 pub mod traffic;
+pub mod turns;
 
+mod background;
 mod config;
 mod ids;
 
@@ -32,5 +34,6 @@ pub use gateway::{Judged, PolicyDraft, PolicyJudge};
 pub use ids::{AnalysisId, CompanyId, GatewayPersonId, IntegrationId, PersonId, ProxyId, TokenId};
 pub use keys::{KeyRing, Sealed};
 pub use platform::{Network, Platform};
+pub use turns::Tended;
 
 mod platform;
