@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use crate::{
     admin, backup,
     config::Settings,
-    gateway,
+    gateway, lambda,
     router::router,
     site, startup,
     state::AppState,
@@ -24,6 +24,9 @@ const DRAIN: Duration = Duration::from_secs(15);
 /// # Errors
 /// In words for the operator.
 pub async fn serve(settings: Settings) -> Result<(), String> {
+    if let Some(address) = lambda::runtime_api() {
+        return lambda::serve(settings, &address).await;
+    }
     // A port that is taken is found before the database is touched.
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
         format!("can't listen on {}: {error}. Choose another address with --listen or GATEHOUSE_LISTEN", settings.listen)
@@ -89,9 +92,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         public_url: settings.public_url,
         gateway: meter,
     };
-    if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
-        tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
-    }
+    site::warn_if_missing(&state.leptos);
     let (ending, ended) = tokio::sync::watch::channel(false);
     let server = front.serve(router(state), async move {
         end_signal().await;

@@ -203,15 +203,15 @@ fn browsers_find_the_gateway_at_the_platforms_own_address() {
 }
 
 /// A SurrealDB server with its data in a folder, so that it can come back.
-struct Surreal {
-    port: u16,
+pub struct Surreal {
+    pub port: u16,
     folder: PathBuf,
     child: Child,
 }
 
 impl Surreal {
     /// `None`, and says so, where there is no server program.
-    fn start(port: u16, folder: &Path) -> Option<Self> {
+    pub fn start(port: u16, folder: &Path) -> Option<Self> {
         let program = std::env::var_os("GATEHOUSE_SURREAL").map(PathBuf::from).unwrap_or_else(|| {
             let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
             std::env::var_os("GATEHOUSE_CACHE")
@@ -239,12 +239,12 @@ impl Surreal {
     }
 
     /// As a power cut would.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    fn back(&mut self) {
+    pub fn back(&mut self) {
         self.kill();
         *self = Self::start(self.port, &self.folder.clone()).expect("it started before");
     }
@@ -256,7 +256,7 @@ impl Drop for Surreal {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 

@@ -10,6 +10,8 @@ mod gateway;
 mod gateway_database;
 mod harness;
 mod integrations;
+mod lambda;
+mod lambda_runtime;
 mod parts;
 mod proxies;
 mod secrets;
