@@ -246,10 +246,10 @@ impl Platform {
             if let Err(error) = self.run_due_checks().await {
                 tracing::warn!(%error, "could not look for checks that are due");
             }
-            if turn % 60 == 1 {
-                if let Err(error) = self.retain().await {
-                    tracing::warn!(%error, "could not delete what is kept no longer");
-                }
+            if turn % 60 == 1
+                && let Err(error) = self.retain().await
+            {
+                tracing::warn!(%error, "could not delete what is kept no longer");
             }
             turn = turn.wrapping_add(1);
             tokio::time::sleep(RENEW).await;
