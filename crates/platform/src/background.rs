@@ -57,7 +57,7 @@ mod tests {
     async fn what_goes_on_is_counted_until_its_end_also_when_it_panics() {
         let count = || *UNDER_WAY.borrow();
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
-        let task = spawn(async move { wait.await });
+        let task = spawn(wait);
         let failing = spawn(async { panic!("a defect") });
         assert!(failing.await.is_err());
         assert_eq!(count(), 1);
