@@ -1,5 +1,5 @@
 # Thin names over scripts/ and `cargo xtask`.
-.PHONY: help run build bundle test-bundle test test-unit test-e2e test-server test-api check fmt bench bench-analyses setup
+.PHONY: help run build bundle test-bundle test test-unit test-e2e test-server test-api check fmt bench bench-analyses bench-cold-start lambda setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,12 @@ bench: ## time the list page with 100 rows against its budget
 
 bench-analyses: ## time analyses against what the engines' delay allows (builds optimised: over an hour the first time)
 	@bash -c 'source scripts/env.sh && cargo bench -p gatehouse-server --bench analyses'
+
+bench-cold-start: ## time starts on Lambda against their budget (builds optimised: over an hour the first time; after make test-server)
+	@bash -c 'source scripts/env.sh && cargo bench -p gatehouse-server --bench cold_start'
+
+lambda: ## the archive for AWS Lambda (builds optimised: over an hour the first time)
+	@scripts/lambda.sh
 
 setup: ## fetch what building needs, build nothing
 	@scripts/setup.sh

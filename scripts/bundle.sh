@@ -65,7 +65,7 @@ while IFS=': ' read -r kind hash; do
   done
 done <"$hashes"
 
-cp -r deploy/systemd deploy/container deploy/compose "$to/"
+cp -r deploy/systemd deploy/container deploy/compose deploy/lambda "$to/"
 cp -r docs/operator docs/guide docs/api "$to/docs/"
 install -m 0644 LICENSE deploy/gatehouse.toml.example "$to/"
 install -m 0644 crates/gateway/examples/policy.toml "$to/policy.toml.example"

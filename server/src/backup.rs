@@ -304,7 +304,7 @@ pub async fn restore(settings: Settings, file: &Path, replace: bool) -> Result<(
     let backup = tokio::task::spawn_blocking(move || BackupFile::open(opened)).await.map_err(|e| e.to_string())?;
     let backup = backup.map_err(about_file)?;
     let (records, made_at, program) = (backup.records(), backup.made_at(), backup.program().to_string());
-    let key = about_key(&settings.secret_key_file, &backup);
+    let key = about_key(&settings, &backup);
     let progress = Progress::new();
     let place = settings.store();
     let told = restore_from(&place, backup, replace, move |step| match step {
@@ -339,9 +339,19 @@ pub async fn restore(settings: Settings, file: &Path, replace: bool) -> Result<(
 }
 
 /// Says whether the key that the stored secrets need is where the settings say; the error is a warning.
-fn about_key(path: &Path, backup: &BackupFile) -> Result<Option<String>, String> {
+fn about_key(settings: &Settings, backup: &BackupFile) -> Result<Option<String>, String> {
+    let path = settings.secret_key_file.as_path();
     let Some(needed) = backup.key() else { return Ok(None) };
     let consequence = "Put it there before the server is started: without it the server does not start, and the stored passwords and API keys can't be read";
+    if let Some(given) = &settings.secret_key {
+        let is_it = KeyRing::given(given).is_ok_and(|ring| ring.select(needed));
+        return match is_it {
+            true => Ok(Some("The key that SECRET_KEY gives is the one that it needs.".into())),
+            false => Err(format!(
+                "the stored secrets need the key of the system that was backed up (key {needed}); SECRET_KEY gives another."
+            )),
+        };
+    }
     let ring = KeyRing::read(path).map_err(|error| {
         format!(
             "the stored secrets need the key file of the system that was backed up (key {needed}), and {error}. {consequence}."

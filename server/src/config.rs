@@ -12,6 +12,7 @@ use clap::{
 };
 use gatehouse_domain::{Secret, TestTarget};
 use gatehouse_gateway::policy::value::{Bytes, LogFormat};
+use gatehouse_platform::{KeyRing, keys::KeyError};
 use gatehouse_store::StoreConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -267,6 +268,9 @@ pub struct SettingsArgs {
     /// File with the key that seals stored secrets [default: gatehouse.key beside the database]
     #[arg(long, global = true, env = "GATEHOUSE_SECRET_KEY_FILE", value_parser = path())]
     secret_key_file: Option<PathBuf>,
+    /// The key itself, where no file can be and a secret store fills the environment (serverless)
+    #[arg(long, global = true, env = "GATEHOUSE_SECRET_KEY", hide_env_values = true, hide = true)]
+    secret_key: Option<String>,
     /// E-mail address of the first administrator, when the database is empty
     #[arg(long, global = true, env = "GATEHOUSE_ADMIN_EMAIL")]
     admin_email: Option<String>,
@@ -374,6 +378,8 @@ pub struct Settings {
     pub cloud: bool,
     /// The key file.
     pub secret_key_file: PathBuf,
+    /// The key itself, instead of the file.
+    pub secret_key: Option<Secret>,
     /// The first administrator.
     pub admin_email: Option<String>,
     /// The first administrator's password.
@@ -575,6 +581,11 @@ impl Settings {
             Some("json") => true,
             Some(other) => return Err(format!("LOG_FORMAT: '{other}' is neither text nor json")),
         };
+        let secret_key = args.secret_key.clone().filter(|key| !key.is_empty()).map(Secret::new);
+        let secret_key_file = path(args.secret_key_file.clone(), file.secret_key_file.clone());
+        if secret_key.is_some() && secret_key_file.is_some() {
+            return Err("SECRET_KEY and SECRET_KEY_FILE: set one of them, so that nobody has to guess which key counts".into());
+        }
         Ok(Self {
             listen,
             tls,
@@ -594,8 +605,8 @@ impl Settings {
             database_user: pick(&args.database_user, &file.database_user),
             database_password: pick(&args.database_password, &file.database_password).map(Secret::new),
             cloud,
-            secret_key_file: path(args.secret_key_file.clone(), file.secret_key_file.clone())
-                .unwrap_or_else(|| beside_database.join("gatehouse.key")),
+            secret_key_file: secret_key_file.unwrap_or_else(|| beside_database.join("gatehouse.key")),
+            secret_key,
             admin_email: pick(&args.admin_email, &file.admin_email),
             admin_password: pick(&args.admin_password, &file.admin_password).map(Secret::new),
             admin_company: pick(&args.admin_company, &file.admin_company).unwrap_or_else(|| "My company".into()),
@@ -621,6 +632,17 @@ impl Settings {
             database: self.database.clone(),
             user: self.database_user.clone(),
             password: self.database_password.clone(),
+        }
+    }
+
+    /// The key that seals stored secrets.
+    ///
+    /// # Errors
+    /// [`KeyError::Missing`] where there is no file and none was given, and what is wrong with it.
+    pub fn keys(&self) -> Result<KeyRing, KeyError> {
+        match &self.secret_key {
+            Some(key) => KeyRing::given(key),
+            None => KeyRing::read(&self.secret_key_file),
         }
     }
 

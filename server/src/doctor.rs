@@ -362,6 +362,12 @@ fn policy(file: &Path) -> Finding {
 fn key(settings: &Settings) -> Finding {
     const WHAT: &str = "Key file";
     let path = &settings.secret_key_file;
+    if let Some(given) = &settings.secret_key {
+        return match KeyRing::given(given) {
+            Ok(_) => ok(WHAT, "given by SECRET_KEY. A backup does not hold it: keep a copy elsewhere"),
+            Err(error) => problem(WHAT, error.to_string(), "Give it the key as it stands in the key file."),
+        };
+    }
     match KeyRing::read(path) {
         Ok(_) => {
             let open = fs::metadata(path).map(|about| about.permissions().mode() & 0o077).unwrap_or(0);

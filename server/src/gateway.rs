@@ -54,7 +54,11 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let running = if settings.gateway_policy.is_some() {
         start(&settings, None).await?
     } else if settings.database.starts_with("ws://") || settings.database.starts_with("wss://") {
-        start(&settings, Some(Database::Remote(settings.store(), settings.secret_key_file.clone()))).await?
+        let keys = match &settings.secret_key {
+            Some(_) => Keys::Open(settings.keys().map_err(|error| error.to_string())?),
+            None => Keys::File(settings.secret_key_file.clone()),
+        };
+        start(&settings, Some(Database::Remote(settings.store(), keys))).await?
     } else {
         return Err(format!(
             "say where the policy is: --policy FILE, or DATABASE=ws://HOST:PORT for the policy of a database server. The database {} has \

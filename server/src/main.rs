@@ -10,6 +10,7 @@ mod form_posts;
 mod gateway;
 mod http_errors;
 mod kept_pages;
+mod lambda;
 mod metrics;
 mod pac;
 mod pages;
@@ -33,7 +34,12 @@ use crate::config::{Cli, Command, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    // Lambda starts a program of this name, without saying what it is to do.
+    if arguments.len() == 1 && std::path::Path::new(&arguments[0]).file_name().is_some_and(|name| name == "bootstrap") {
+        arguments.push("serve".into());
+    }
+    let cli = Cli::parse_from(arguments);
     if let Command::Openapi = cli.command {
         println!("{}", api::openapi_json());
         return ExitCode::SUCCESS;
@@ -41,14 +47,23 @@ fn main() -> ExitCode {
     if let Command::Gateway { command: Some(command), .. } = &cli.command {
         return gateway::offline(command);
     }
-    let settings = match Settings::load(&cli.settings, &cli.command) {
-        Ok(settings) => settings,
-        Err(why) => return fail(&why),
-    };
-    startup::log_to_stderr(&settings);
+    let settings = Settings::load(&cli.settings, &cli.command);
+    if let Ok(settings) = &settings {
+        startup::log_to_stderr(settings);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 * 1024 * 1024).build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the program can't start its threads: {error}")),
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(why) => {
+            if let (Command::Serve(_), Some(address)) = (&cli.command, lambda::runtime_api()) {
+                // Whether Lambda hears it or not, it is printed.
+                let _ = runtime.block_on(lambda::refuse(&address, &why));
+            }
+            return fail(&why);
+        }
     };
     let result = runtime.block_on(async {
         match cli.command {

@@ -9,7 +9,7 @@ use crate::{
     admin, backup,
     config::Settings,
     ending::Ending,
-    gateway,
+    gateway, lambda,
     router::router,
     site, startup,
     state::AppState,
@@ -27,6 +27,9 @@ const DRAIN_OF_MANY: Duration = Duration::from_secs(65);
 /// # Errors
 /// In words for the operator.
 pub async fn serve(settings: Settings) -> Result<(), String> {
+    if let Some(address) = lambda::runtime_api() {
+        return lambda::serve(settings, &address).await;
+    }
     // A port that is taken is found before the database is touched.
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
         format!("can't listen on {}: {error}. Choose another address with --listen or GATEHOUSE_LISTEN", settings.listen)
@@ -101,9 +104,7 @@ pub async fn serve(settings: Settings) -> Result<(), String> {
         gateway: meter,
         ending: ending.clone(),
     };
-    if !std::path::Path::new(state.leptos.site_root.as_ref()).join("pkg").exists() {
-        tracing::warn!(folder = %state.leptos.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
-    }
+    site::warn_if_missing(&state.leptos);
     let server = front.serve(router(state), ending.clone().closing());
     let is_embedded = settings.database.starts_with("surrealkv://");
     systemd::ready(is_embedded.then_some(platform));

@@ -21,6 +21,13 @@ pub fn leptos_options() -> LeptosOptions {
     LeptosOptions::builder().output_name("gatehouse").site_root(root).site_pkg_dir("pkg").hash_files(hashed).build()
 }
 
+/// Says so where there are none.
+pub fn warn_if_missing(options: &LeptosOptions) {
+    if !std::path::Path::new(options.site_root.as_ref()).join("pkg").exists() {
+        tracing::warn!(folder = %options.site_root, "the browser's files are missing: pages work, but without JavaScript and style. Build them with 'make build'");
+    }
+}
+
 /// `/pkg/…` for good when the name holds the content's hash, and the files of `public/`.
 pub fn router<S: Clone + Send + Sync + 'static>(options: &LeptosOptions) -> Router<S> {
     let root = PathBuf::from(options.site_root.as_ref());

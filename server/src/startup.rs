@@ -65,7 +65,7 @@ pub async fn open(settings: &Settings) -> Result<Platform, StartError> {
 pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store, KeyRing), StartError> {
     let path = settings.secret_key_file.as_path();
     // A key that is no key is found before the database is touched.
-    let keys = match KeyRing::read(path) {
+    let keys = match settings.keys() {
         Ok(keys) => Some(keys),
         Err(KeyError::Missing(_)) if !settings.cloud => None,
         Err(error) => return Err(error.into()),
@@ -75,7 +75,7 @@ pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store, Ke
     let keys = match (stored, keys) {
         (Some(_), None) => return Err(KeyError::Missing(path.into()).into()),
         (Some(id), Some(keys)) if keys.select(&id) => keys,
-        (Some(_), Some(_)) => return Err(KeyError::Wrong(path.into()).into()),
+        (Some(_), Some(keys)) => return Err(keys.wrong().into()),
         (None, keys) => {
             let keys = match keys {
                 Some(keys) => keys,
@@ -100,11 +100,10 @@ pub async fn open_with_store(settings: &Settings) -> Result<(Platform, Store, Ke
 /// # Errors
 /// In words for the operator.
 pub async fn look(settings: &Settings) -> Result<Platform, StartError> {
-    let path = settings.secret_key_file.as_path();
-    let keys = KeyRing::read(path)?;
+    let keys = settings.keys()?;
     let store = Store::look(&settings.store()).await?;
     match store.key_id().await.map_err(|e| StartError::Other(e.to_string()))? {
-        Some(id) if !keys.select(&id) => Err(KeyError::Wrong(path.into()).into()),
+        Some(id) if !keys.select(&id) => Err(keys.wrong().into()),
         _ => platform(settings, &store, keys),
     }
 }

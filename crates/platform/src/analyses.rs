@@ -28,6 +28,7 @@ use tokio::{
 use crate::{
     Actor, AnalysisId, Choice, CompanyId, EngineFailure, FileContent, IntegrationId, Platform,
     audit::facts,
+    background,
     engine::{CurrentChoice, Place},
     platform::{now, store_error},
     ports::{AnalysisRecord, AnalysisState, IntegrationRecord, KeptFinding, Lease},
@@ -178,7 +179,7 @@ impl Platform {
             // They are in the store: nobody knows how long the engines take.
             drop(files);
             let run = Run::new(self.clone(), actor.company, id, lease, results);
-            let task = tokio::spawn(run.work());
+            let task = background::spawn(run.work());
             if !wait.is_zero() {
                 // Whether it came to its end or not is read below.
                 let _ = timeout(wait, task).await;

@@ -53,6 +53,17 @@ pub enum KeyError {
     /// Another key.
     #[error("the key file {} is not the one that this database was made with. Put the right one back. Nothing was changed", .0.display())]
     Wrong(PathBuf),
+    /// What was given instead of a file is none.
+    #[error("SECRET_KEY is not a key: it must be 32 random bytes in base64 (44 characters). Nothing was changed")]
+    GivenMalformed,
+    /// What was given instead of a file is another one.
+    #[error("SECRET_KEY is not the key that this database was made with. Nothing was changed")]
+    GivenWrong,
+    /// There is no file to put another one into.
+    #[error(
+        "the key comes from SECRET_KEY and not from a file, so another one can't be put in its place from here. Run this where SECRET_KEY_FILE names a file with this key, and set SECRET_KEY to what is in it afterwards"
+    )]
+    Given,
     /// A sealed value does not open.
     #[error("a stored secret does not open: it was sealed under another key or for another record")]
     DoesNotOpen,
@@ -88,9 +99,14 @@ impl Key {
             Err(e) => return Err(KeyError::Io(path.into(), e)),
         };
         let malformed = || KeyError::Malformed(path.into());
-        let text = std::str::from_utf8(&text).map_err(|_| malformed())?.trim();
-        let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| malformed())?);
-        Ok(Self::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| malformed())?))
+        let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
+        Self::parse(text).ok_or_else(malformed)
+    }
+
+    /// 32 bytes in base64.
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
+        Some(Self::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?))
     }
 
     /// Writes the file 0600, fails if it is there already, and does not return before it is on the disk.
@@ -116,7 +132,8 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 /// Another process may rotate the key; then a value under an unknown key makes this one read the file again.
 #[derive(Clone)]
 pub struct KeyRing {
-    path: PathBuf,
+    /// `None` when the key was given by itself.
+    path: Option<PathBuf>,
     keys: Arc<RwLock<Vec<Key>>>,
 }
 
@@ -132,7 +149,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError::Missing`], [`KeyError::Malformed`], [`KeyError::Io`].
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let ring = Self { path: path.into(), keys: Arc::default() };
+        let ring = Self { path: Some(path.into()), keys: Arc::default() };
         let mut keys = vec![Key::read(path)?];
         if next_path(path).exists() {
             keys.push(Key::read(&next_path(path))?);
@@ -148,8 +165,18 @@ impl KeyRing {
     pub fn create(path: &Path) -> Result<Self, KeyError> {
         let key = Key::random()?;
         key.write_new(path)?;
-        let ring = Self { path: path.into(), keys: Arc::default() };
+        let ring = Self { path: Some(path.into()), keys: Arc::default() };
         ring.set(vec![key]);
+        Ok(ring)
+    }
+
+    /// The key itself, where no file can be (a secret store gives it in the environment).
+    ///
+    /// # Errors
+    /// [`KeyError::GivenMalformed`].
+    pub fn given(key: &Secret) -> Result<Self, KeyError> {
+        let ring = Self { path: None, keys: Arc::default() };
+        ring.set(vec![Key::parse(key.expose()).ok_or(KeyError::GivenMalformed)?]);
         Ok(ring)
     }
 
@@ -159,10 +186,18 @@ impl KeyRing {
         self.get().first().map(|k| k.id.clone()).unwrap_or_default()
     }
 
-    /// The file.
+    /// The file, where there is one.
+    ///
+    /// # Errors
+    /// [`KeyError::Given`].
+    pub fn path(&self) -> Result<&Path, KeyError> {
+        self.path.as_deref().ok_or(KeyError::Given)
+    }
+
+    /// That this is the key of another database.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn wrong(&self) -> KeyError {
+        self.path.clone().map_or(KeyError::GivenWrong, KeyError::Wrong)
     }
 
     /// Makes the key with this identifier the current one, if this ring has it.
@@ -225,9 +260,9 @@ impl KeyRing {
     /// cut off has left. Returns its identifier. The current key stays current until [`KeyRing::select`].
     ///
     /// # Errors
-    /// [`KeyError::Io`], [`KeyError::Malformed`].
+    /// [`KeyError::Io`], [`KeyError::Malformed`], [`KeyError::Given`].
     pub fn begin_rotation(&self) -> Result<String, KeyError> {
-        let next = next_path(&self.path);
+        let next = next_path(self.path()?);
         let key = match Key::read(&next) {
             Ok(key) => key,
             Err(KeyError::Missing(_)) => {
@@ -249,13 +284,14 @@ impl KeyRing {
     /// Second half: the next key's file takes the place of the old one's, which is gone.
     ///
     /// # Errors
-    /// [`KeyError::Io`].
+    /// [`KeyError::Io`], [`KeyError::Given`].
     pub fn finish_rotation(&self) -> Result<(), KeyError> {
-        let next = next_path(&self.path);
-        let io = |e| KeyError::Io(self.path.clone(), e);
+        let path = self.path()?;
+        let next = next_path(path);
+        let io = |e| KeyError::Io(path.into(), e);
         let key = Key::read(&next)?;
-        std::fs::rename(&next, &self.path).map_err(io)?;
-        sync_folder(&self.path).map_err(io)?;
+        std::fs::rename(&next, path).map_err(io)?;
+        sync_folder(path).map_err(io)?;
         self.set(vec![key]);
         Ok(())
     }
@@ -263,11 +299,11 @@ impl KeyRing {
     /// Whether a rotation was begun and not finished.
     #[must_use]
     pub fn is_rotating(&self) -> bool {
-        next_path(&self.path).exists()
+        self.path.as_deref().is_some_and(|path| next_path(path).exists())
     }
 
     fn reload(&self) -> Result<(), KeyError> {
-        let fresh = Self::read(&self.path)?;
+        let fresh = Self::read(self.path()?)?;
         self.set(fresh.get());
         Ok(())
     }

@@ -24,6 +24,7 @@ pub mod proxies;
 pub mod traffic;
 pub mod turns;
 
+mod background;
 mod config;
 mod ids;
 mod vetting;

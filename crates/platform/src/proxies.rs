@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use crate::{
     Actor, CompanyId, Platform, ProxyId, Sealed,
     audit::{Audit, INSTALLATION, Origin, audited, command_line, facts},
+    background,
     checks::{Changed, proxy_health_after},
+    keys::KeyError,
     platform::{internal, key_error, now, store_error},
     ports::{ProxyRecord, ProxyWrite, StoreError, TestSlot, TestSubject},
 };
@@ -372,7 +374,7 @@ impl Platform {
         if self.keys.select(&id) {
             Ok(())
         } else {
-            Err(internal(format!("the key {id} that seals this database is not in {}", self.keys.path().display())))
+            Err(internal(format!("the key {id} that seals this database is another: {}", self.keys.wrong())))
         }
     }
 
@@ -382,7 +384,10 @@ impl Platform {
     /// # Errors
     /// [`AppError::Internal`] when a secret does not open or a file can't be written; then the old key still works.
     pub async fn rotate_key(&self) -> Result<u64, AppError> {
-        let next = self.keys.begin_rotation().map_err(key_error)?;
+        let next = self.keys.begin_rotation().map_err(|error| match error {
+            KeyError::Given => AppError::Malformed(error.to_string()),
+            error => key_error(error),
+        })?;
         let current = self.key_store.key_id().await.map_err(store_error)?.unwrap_or_default();
         // From here on new secrets are sealed under the new key; what was sealed before still opens with the old one.
         if current != next {
@@ -429,7 +434,7 @@ impl Drop for SlotGuard {
     fn drop(&mut self) {
         let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) else { return };
         let platform = self.platform.clone();
-        runtime.spawn(async move { give_back(&platform, &slot).await });
+        background::spawn_on(&runtime, async move { give_back(&platform, &slot).await });
     }
 }
 

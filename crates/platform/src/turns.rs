@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::{
-    Platform,
+    Platform, background,
     platform::{now, store_error},
     ports::{Turn, Work},
 };
@@ -79,7 +79,8 @@ impl Platform {
                     running.spawn(run.work());
                 }
                 self.turn_rounds(&mut tended).await;
-                running.join_all().await;
+                // A defect in one of them is logged where it happens; its lease runs out.
+                while running.join_next().await.is_some() {}
             }
             Err(error) => {
                 tended.failed.push(format!("looking for analyses that were cut off: {error}"));
@@ -187,7 +188,9 @@ impl Platform {
             let done = work.await;
             let messages =
                 MESSAGES.with(|messages| std::mem::take(&mut *messages.lock().unwrap_or_else(PoisonError::into_inner)));
-            messages.join_all().await;
+            let mut messages = messages;
+            // A defect in one of them is logged where it happens.
+            while messages.join_next().await.is_some() {}
             done
         });
         let held = async {
@@ -233,6 +236,6 @@ pub(crate) fn send_message(message: impl Future<Output = ()> + Send + 'static) {
         }
     });
     if let (Err(_), Some(message)) = (ours, message) {
-        tokio::spawn(message);
+        drop(background::spawn(message));
     }
 }

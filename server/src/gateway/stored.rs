@@ -45,9 +45,9 @@ const NO_POLICY: &str = "[[rule]]\nname = 'no policy yet'\naction = 'deny'\nreas
 pub enum Database {
     /// One that is open, and somebody else's to close; and the key of what is sealed in it.
     Open(Store, Keys),
-    /// A server that is connected to when it is there, and the file of its key: needed only for passwords of proxy settings that are
+    /// A server that is connected to when it is there, and its key: needed only for passwords of proxy settings that are
     /// ways out.
-    Remote(StoreConfig, PathBuf),
+    Remote(StoreConfig, Keys),
 }
 
 /// What opens passwords of proxy settings.
@@ -153,7 +153,7 @@ impl Follower {
         let wanted = wanted(settings)?;
         let keys = match &database {
             Database::Open(_, keys) => keys.clone(),
-            Database::Remote(_, path) => Keys::File(path.clone()),
+            Database::Remote(_, keys) => keys.clone(),
         };
         let place = Place::in_folder(&settings.data, wanted.as_ref());
         let kept = place.read().unwrap_or_else(|error| {

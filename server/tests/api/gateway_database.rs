@@ -239,12 +239,12 @@ impl Surreal {
     }
 
     /// As a power cut would.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    fn back(&mut self) {
+    pub fn back(&mut self) {
         self.kill();
         *self = Self::start(self.port, &self.folder.clone()).expect("it started before");
     }

@@ -12,6 +12,8 @@ mod gateway_database;
 mod harness;
 mod integrations;
 mod isolation;
+mod lambda;
+mod lambda_runtime;
 mod parts;
 mod proxies;
 mod secrets;
