@@ -5,6 +5,7 @@ mod api;
 mod backup;
 mod config;
 mod doctor;
+mod export;
 mod form_posts;
 mod gateway;
 mod http_errors;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             Command::Doctor { quick, json, .. } => doctor::run(settings, quick, json).await,
             Command::Gateway { .. } => gateway::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
+            Command::Company { command } => admin::company(settings, command).await,
             Command::Audit { command } => admin::audit(settings, command).await,
             Command::Backup { file, force } => backup::backup(settings, &file, force).await,
             Command::Restore { file, replace } => backup::restore(settings, &file, replace).await,

@@ -112,6 +112,7 @@ pub async fn look(settings: &Settings) -> Result<Platform, StartError> {
 fn platform(settings: &Settings, store: &Store, keys: KeyRing) -> Platform {
     let mut config = Config::new(settings.test_target.clone());
     config.cloud = settings.cloud;
+    config.delete_company_days = settings.company_delete_days;
     // Many companies share a cloud installation's network: what a test tells must not be a map of it.
     let policy = if settings.cloud { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
     let network = Network {

@@ -245,6 +245,7 @@ impl Platform {
             if let Err(error) = self.run_due_checks().await {
                 tracing::warn!(%error, "could not look for checks that are due");
             }
+            self.tend_companies().await;
             if turn % 60 == 1 {
                 let swept = async {
                     self.analyses.sweep_findings(now()).await.map_err(store_error)?;
