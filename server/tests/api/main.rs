@@ -11,6 +11,7 @@ mod gateway_database;
 mod harness;
 mod integrations;
 mod parts;
+mod people;
 mod proxies;
 mod secrets;
 mod stored_policy;

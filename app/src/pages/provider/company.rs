@@ -44,14 +44,16 @@ pub fn CompanyPage() -> impl IntoView {
 fn Company(found: Found, outcome: FormOutcome) -> impl IntoView {
     let Found { company, is_own, days } = found;
     let error = outcome.error.as_ref();
-    // What is wrong with the address stands beside it.
-    let failure = error.filter(|error| error.fields().get("email").is_none());
-    let failure = failure.map(|error| {
-        let title = error.fields().get("id").map_or_else(|| error.to_string(), ToString::to_string);
-        view! { <Banner kind=Kind::Error title/> }
+    let may_invite = company.people == 0 && company.status == CompanyStatus::Active;
+    // What is wrong with the address stands beside it, where there is a field for it.
+    let failure = error.and_then(|error| match (error.fields().get("email"), error.fields().get("id")) {
+        (Some(_), _) if may_invite => None,
+        (Some(message), _) | (None, Some(message)) => Some(message.to_string()),
+        (None, None) => Some(error.to_string()),
     });
+    let failure = failure.map(|title| view! { <Banner kind=Kind::Error title/> });
     let new_link = outcome.invitation.clone().map(|invitation| view! { <NewLink invitation/> });
-    let invite = (company.people == 0 && company.status == CompanyStatus::Active).then(|| {
+    let invite = may_invite.then(|| {
         let problem = field_error(error, "email");
         view! { <InviteForm id=company.id.clone() value=initial_value(&outcome, "email", "") problem/> }
     });

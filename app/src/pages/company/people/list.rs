@@ -166,7 +166,9 @@ fn InviteForm(outcome: FormOutcome, roles: Vec<Role>) -> impl IntoView {
     let (email_error, role_error) = (problem("email"), problem("role"));
     view! {
         <form class="panel grid max-w-3xl gap-4 mb-4" method="post" action=PEOPLE novalidate aria-labelledby="invite-heading">
-            <h3 id="invite-heading">"Invite somebody"</h3>
+            <h3 id="invite-heading" class="font-semibold">
+                "Invite somebody"
+            </h3>
             <TextInput
                 name="email"
                 label="E-mail address"
