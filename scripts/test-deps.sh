@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # squid-openssl is Squid with TLS (to clients, and for looking into it); it stands where squid would, and they exclude each other.
-packages=(squid-openssl tinyproxy dante-server microsocks nginx-light haproxy apache2-utils chromium openssl curl wget git python3 python3-requests fonts-liberation iproute2)
+packages=(squid-openssl tinyproxy dante-server microsocks nginx-light haproxy apache2-utils chromium openssl curl wget git python3 python3-requests fonts-liberation iproute2 libfaketime)
 services=(squid squid-openssl tinyproxy danted microsocks nginx haproxy apache-htcacheclean)
 
 if ! command -v dpkg-query >/dev/null; then

@@ -1,5 +1,6 @@
 //! Shell and routes.
 
+use gatehouse_domain::{AppError, Role};
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
 use leptos_router::{
@@ -9,18 +10,21 @@ use leptos_router::{
 };
 
 use crate::{
-    components::{ErrorState, Frame, IconSprite},
-    page::{use_path, use_session, use_theme},
+    components::{ErrorState, Frame, IconSprite, PageHeader, refused_page},
+    page::{answer_with_status, use_path, use_session, use_theme},
     pages::{
         company::checks::ChecksPage,
+        company::people::{PeoplePage, PersonDeletePage, PersonEditPage, WithdrawPage},
         company::proxies::{ProxyDefaultPage, ProxyDeletePage, ProxyEditPage, ProxyListPage, ProxyNewPage},
         incident_responder::{
             analyses::{AnalysisListPage, AnalysisPage},
             integrations::{IntegrationDeletePage, IntegrationEditPage, IntegrationListPage, IntegrationNewPage},
             traffic::TrafficPage,
         },
+        invitation::InvitationPage,
         not_found::NotFoundPage,
         profile::tokens::TokensPage,
+        provider::{CompanyDeletePage, CompanyListPage, CompanyPage},
         setup::SetUpPage,
         sign_in::SignInPage,
     },
@@ -29,6 +33,14 @@ use crate::{
 
 /// Where `/` leads: the first page of the console.
 const HOME: &str = "/company/settings/proxies";
+
+/// The first page of somebody's console.
+pub(crate) fn home_of(role: Role) -> &'static str {
+    match role {
+        Role::Provider => crate::pages::provider::COMPANIES,
+        Role::Owner | Role::Administrator | Role::Auditor => HOME,
+    }
+}
 
 /// The HTML document around the app. `options` names the files of the browser bundle.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -82,6 +94,7 @@ fn App() -> impl IntoView {
                 <Route path=path!("/") view=HomePage ssr=SsrMode::Async/>
                 <Route path=path!("/sign-in") view=SignInPage ssr=SsrMode::Async/>
                 <Route path=path!("/setup/:link") view=SetUpPage ssr=SsrMode::Async/>
+                <Route path=path!("/invitation/:secret") view=InvitationPage ssr=SsrMode::Async/>
                 <Route path=path!("/styleguide") view=StyleGuide ssr=SsrMode::Async/>
                 <ParentRoute path=path!("") view=Console ssr=SsrMode::Async>
                     <Route path=path!("/company/settings/proxies") view=ProxyListPage ssr=SsrMode::Async/>
@@ -97,6 +110,13 @@ fn App() -> impl IntoView {
                     <Route path=path!("/incident-responder/analyses/:id") view=AnalysisPage ssr=SsrMode::Async/>
                     <Route path=path!("/incident-responder/traffic") view=TrafficPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/checks") view=ChecksPage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/people") view=PeoplePage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/people/:id") view=PersonEditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/people/:id/delete") view=PersonDeletePage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/people/invitations/:id/withdraw") view=WithdrawPage ssr=SsrMode::Async/>
+                    <Route path=path!("/provider/companies") view=CompanyListPage ssr=SsrMode::Async/>
+                    <Route path=path!("/provider/companies/:id") view=CompanyPage ssr=SsrMode::Async/>
+                    <Route path=path!("/provider/companies/:id/delete") view=CompanyDeletePage ssr=SsrMode::Async/>
                     <Route path=path!("/profile/tokens") view=TokensPage ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>
@@ -107,11 +127,14 @@ fn App() -> impl IntoView {
 /// The pages that need somebody to be signed in, inside the frame.
 #[component]
 fn Console() -> impl IntoView {
-    if use_session().is_none() {
-        let (path, search) = use_path();
+    let (path, search) = use_path();
+    let Some(session) = use_session() else {
         let next = if search.is_empty() { path } else { format!("{path}?{search}") };
         leptos_axum::redirect(&if next == HOME { "/sign-in".to_string() } else { format!("/sign-in?next={}", encode(&next)) });
         return ().into_any();
+    };
+    if let Some(title) = refused_page(&path, session.role) {
+        return view! { <Refused title/> }.into_any();
     }
     view! {
         <Frame>
@@ -130,9 +153,23 @@ fn Console() -> impl IntoView {
     .into_any()
 }
 
+/// A page that is not for this role says so. What it shows is refused by the use cases besides.
+#[component]
+fn Refused(title: &'static str) -> impl IntoView {
+    answer_with_status(&AppError::Forbidden);
+    view! {
+        <Title text=title/>
+        <Frame>
+            <PageHeader title/>
+            <ErrorState error=AppError::Forbidden/>
+        </Frame>
+    }
+    .into_any()
+}
+
 #[component]
 fn HomePage() -> impl IntoView {
-    leptos_axum::redirect(HOME);
+    leptos_axum::redirect(use_session().map_or(HOME, |session| home_of(session.role)));
 }
 
 #[component]

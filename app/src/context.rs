@@ -21,6 +21,8 @@ pub struct RequestContext {
     pub origin: Origin,
     /// `light`, `dark` or empty for the system's, from the cookie `theme`.
     pub theme: String,
+    /// The address that people use, such as `https://gatehouse.example.com`: links are made with it.
+    pub url: String,
     /// What a posted form led to, when this request is one.
     pub outcome: Option<FormOutcome>,
 }

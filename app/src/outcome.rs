@@ -19,7 +19,19 @@ pub struct FormOutcome {
     pub report: Option<TestReport>,
     /// A new API token: the only time it is shown.
     pub new_token: Option<String>,
+    /// A new invitation: the only time its link is shown. Only pages that are no islands show it.
+    #[serde(skip)]
+    pub invitation: Option<ShownInvitation>,
     /// The result of testing an integration. Its page is no island: this never travels to the browser as a prop.
     #[serde(skip)]
     pub integration_report: Option<IntegrationReport>,
+}
+
+/// An invitation whose link is shown, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownInvitation {
+    /// Whom it is for.
+    pub email: String,
+    /// The whole link. A secret: it makes somebody of whoever has it.
+    pub link: gatehouse_domain::Secret,
 }

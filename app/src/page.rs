@@ -1,6 +1,6 @@
 //! What every page knows without asking: who is signed in, the theme, what a posted form led to, its own address.
 
-use gatehouse_domain::{AppError, Role, SessionView};
+use gatehouse_domain::{AppError, Operation, Role, SessionView};
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
 
@@ -16,10 +16,16 @@ pub fn use_session() -> Option<SessionView> {
     context(|context| context.actor.map(|actor| actor.view)).flatten()
 }
 
-/// Whether who is signed in may change what a page shows.
+/// Whether who is signed in may do that.
+#[must_use]
+pub fn may(operation: Operation) -> bool {
+    use_session().is_some_and(|session| operation.is_for(session.role))
+}
+
+/// Whether who is signed in may change what their company has: its settings, integrations and checks are for the same roles.
 #[must_use]
 pub fn may_change() -> bool {
-    use_session().is_none_or(|session| session.role != Role::Auditor)
+    use_session().is_none_or(|session| matches!(session.role, Role::Owner | Role::Administrator))
 }
 
 /// The theme: `light`, `dark` or empty for the system's.

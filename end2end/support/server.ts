@@ -1,6 +1,6 @@
 // One Gatehouse with a data folder and a port of its own.
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -26,8 +26,8 @@ export class Gatehouse {
     readonly url: string,
   ) {}
 
-  /** With an administrator, or empty; with settings of one's own. */
-  static async start({ empty = false, settings = {} as Record<string, string> } = {}): Promise<Gatehouse> {
+  /** With an administrator, or empty; on-premise, or in the cloud edition; with settings of one's own. */
+  static async start({ empty = false, cloud = false, settings = {} as Record<string, string> } = {}): Promise<Gatehouse> {
     for (const [path, what] of [[program, "the program"], [join(site, "pkg"), "the browser's files"]] as const) {
       if (!existsSync(path)) throw new Error(`${path} is missing: 'make build' makes ${what}`);
     }
@@ -41,6 +41,12 @@ export class Gatehouse {
       GATEHOUSE_DATABASE: `surrealkv://${join(place, "data", "gatehouse.db")}`,
       GATEHOUSE_TEST_TARGET: parts().target,
     };
+    if (cloud) {
+      // Which wants to find a key.
+      env.GATEHOUSE_EDITION = "cloud";
+      env.GATEHOUSE_SECRET_KEY_FILE = join(place, "key");
+      writeFileSync(env.GATEHOUSE_SECRET_KEY_FILE, `${Buffer.alloc(32, 7).toString("base64")}\n`);
+    }
     if (!empty) {
       env.GATEHOUSE_ADMIN_EMAIL = EMAIL;
       env.GATEHOUSE_ADMIN_PASSWORD = PASSWORD;

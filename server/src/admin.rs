@@ -7,8 +7,8 @@ use std::{io::Read as _, path::Path, sync::Arc};
 
 use axum::{Json, Router, extract::State, routing::post};
 use bytes::Bytes;
-use gatehouse_domain::{AppError, Role, Secret};
-use gatehouse_platform::{Platform, Verified};
+use gatehouse_domain::{AppError, CompanyView, Role, Secret};
+use gatehouse_platform::{Platform, Verified, companies::Keeper};
 use gatehouse_store::OpenError;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::{
-    config::{AdminCommand, AuditCommand, RoleArg, Settings},
-    doctor,
+    config::{AdminCommand, AuditCommand, CompanyCommand, RoleArg, Settings},
+    doctor, export,
     startup::{self, StartError, socket_address},
 };
 
@@ -37,6 +37,8 @@ pub enum Order {
         name: String,
     },
     RotateKey,
+    /// Something about the companies.
+    Company(CompanyOrder),
     /// Look through the audit log.
     VerifyAudit {
         company: Option<String>,
@@ -45,6 +47,29 @@ pub enum Order {
     Ping,
     /// Test proxies and engines, for the doctor.
     Inspect,
+}
+
+/// What the command line can have done to companies. They are named, not identified: a person types it.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum CompanyOrder {
+    List,
+    Create {
+        name: String,
+    },
+    Suspend {
+        name: String,
+    },
+    Resume {
+        name: String,
+    },
+    Delete {
+        name: String,
+    },
+    /// Answers the path of the link.
+    Invite {
+        name: String,
+        email: String,
+    },
 }
 
 /// What came of it: what to print, or why not.
@@ -85,6 +110,32 @@ pub async fn audit(settings: Settings, command: AuditCommand) -> Result<(), Stri
     Ok(())
 }
 
+/// Looks after the companies.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn company(settings: Settings, command: CompanyCommand) -> Result<(), String> {
+    let order = match command {
+        CompanyCommand::List => CompanyOrder::List,
+        CompanyCommand::Create { name } => CompanyOrder::Create { name },
+        CompanyCommand::Suspend { name } => CompanyOrder::Suspend { name },
+        CompanyCommand::Resume { name } => CompanyOrder::Resume { name },
+        CompanyCommand::Delete { name } => CompanyOrder::Delete { name },
+        CompanyCommand::Invite { name, email } => {
+            let path = have_done(&settings, Order::Company(CompanyOrder::Invite { name, email })).await?;
+            // What address the server has, this command does not know unless it is set.
+            if settings.public_url.is_none() {
+                eprintln!("PUBLIC_URL is not set: put the address that people use in front of it.");
+            }
+            println!("{}{path}", settings.public_url.unwrap_or_default());
+            return Ok(());
+        }
+        CompanyCommand::Export { name, file } => return export::to_file(&settings, name, &file).await,
+    };
+    println!("{}", have_done(&settings, Order::Company(order)).await?);
+    Ok(())
+}
+
 /// Carries an order out, here or in the server that has the database.
 async fn have_done(settings: &Settings, order: Order) -> Outcome {
     match startup::open(settings).await {
@@ -110,12 +161,49 @@ async fn verify_audit(platform: &Platform, company: Option<&str>) -> Outcome {
     if is_whole { Ok(text) } else { Err(format!("the audit log is not what was written.\n{text}")) }
 }
 
+async fn keep_companies(platform: &Platform, order: CompanyOrder) -> Result<String, AppError> {
+    let keeper = Keeper::CommandLine;
+    let id = async |name: &str| platform.company_named(keeper, name).await.map(|company| company.id);
+    Ok(match order {
+        CompanyOrder::List => {
+            let line = |company: CompanyView| {
+                let until =
+                    company.delete_after.map(|at| format!(" (after {})", at.format("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+                format!("{}\t{}{until}\t{}", company.name, company.status.as_str(), company.people)
+            };
+            platform.list_companies(keeper).await?.into_iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+        CompanyOrder::Create { name } => {
+            let company = platform.create_company(keeper, &name).await?;
+            format!("{} is there. Invite its first administrator with 'gatehouse company invite'.", company.name)
+        }
+        CompanyOrder::Suspend { name } => {
+            let company = platform.suspend_company(keeper, &id(&name).await?).await?;
+            format!("{} is suspended: nobody of it can sign in.", company.name)
+        }
+        CompanyOrder::Resume { name } => {
+            let company = platform.resume_company(keeper, &id(&name).await?).await?;
+            format!("{} can be used again.", company.name)
+        }
+        CompanyOrder::Delete { name } => {
+            let company = platform.delete_company(keeper, &id(&name).await?).await?;
+            let when = company.delete_after.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+            format!("{} is suspended, and all of it is deleted after {when}, unless it is resumed before.", company.name)
+        }
+        CompanyOrder::Invite { name, email } => {
+            let invitation = platform.invite_first_administrator(keeper, &id(&name).await?, &email).await?;
+            format!("/invitation/{}", invitation.secret.expose())
+        }
+    })
+}
+
 async fn carry_out(platform: &Platform, order: Order) -> Outcome {
     let result = match order {
         Order::Create { email, password, company, name, role } => platform
             .create_person(company.as_deref(), name.as_deref(), &email, &password, role)
             .await
             .map(|view| format!("{} can sign in as {} of {}.", view.email, view.role.as_str(), view.company)),
+        Order::Company(order) => keep_companies(platform, order).await,
         Order::Token { email, name } => {
             platform.create_token_for(&email, &name).await.map(|token| token.secret.expose().to_string())
         }
@@ -130,7 +218,7 @@ async fn carry_out(platform: &Platform, order: Order) -> Outcome {
 }
 
 /// Field by field where fields are wrong.
-fn in_words(error: &AppError) -> String {
+pub fn in_words(error: &AppError) -> String {
     let fields = error.fields();
     if fields.is_empty() {
         error.to_string()
@@ -186,7 +274,11 @@ pub fn listen(socket: &Path, platform: Platform, more: Router) -> Result<(), Str
     let _ = std::fs::remove_file(&address);
     let listener = UnixListener::bind(&address).map_err(problem)?;
     std::fs::set_permissions(&address, std::fs::Permissions::from_mode(0o600)).map_err(problem)?;
-    let app = Router::new().route("/", post(receive)).with_state(Arc::new(platform)).merge(more);
+    let app = Router::new()
+        .route("/", post(receive))
+        .route(export::PATH, post(export::send))
+        .with_state(Arc::new(platform))
+        .merge(more);
     tokio::spawn(async move {
         let _folder = folder;
         if let Err(error) = axum::serve(listener, app).await {

@@ -72,6 +72,12 @@ pub enum Command {
         #[command(subcommand)]
         command: AdminCommand,
     },
+    /// The companies of an installation, for its provider; works beside a running server
+    Company {
+        /// Which.
+        #[command(subcommand)]
+        command: CompanyCommand,
+    },
     /// Look through the audit log; works beside a running server
     Audit {
         /// Which.
@@ -221,6 +227,48 @@ pub enum AdminCommand {
     RotateKey,
 }
 
+/// `gatehouse company …`
+#[derive(Debug, Subcommand)]
+pub enum CompanyCommand {
+    /// List them: name, status, how many people
+    List,
+    /// Make one, which has nobody yet (cloud edition)
+    Create {
+        /// Its name
+        name: String,
+    },
+    /// Shut one out: its sessions and tokens stop working at once, and nothing of it runs by itself
+    Suspend {
+        /// Its name
+        name: String,
+    },
+    /// Let one in again; one that was to be deleted stays
+    Resume {
+        /// Its name
+        name: String,
+    },
+    /// Suspend one, and delete all of it when the waiting time is over (COMPANY_DELETE_DAYS)
+    Delete {
+        /// Its name
+        name: String,
+    },
+    /// Print a one-time link for the first administrator of a company that has nobody yet
+    Invite {
+        /// The company's name
+        name: String,
+        /// The e-mail address they will sign in with
+        #[arg(long)]
+        email: String,
+    },
+    /// Write everything of one, but its secrets and the files of its analyses, to a file as JSON
+    Export {
+        /// The company's name
+        name: String,
+        /// The file to make, or - for standard output
+        file: PathBuf,
+    },
+}
+
 /// What can be done with the audit log.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -292,6 +340,9 @@ pub struct SettingsArgs {
     /// The address people use, where a balancer or TLS stands in front, like https://gatehouse.example.com
     #[arg(long, global = true, env = "GATEHOUSE_PUBLIC_URL")]
     public_url: Option<String>,
+    /// How many days a deleted company waits before all of it is gone; 0: it does not wait [default: 30]
+    #[arg(long, global = true, env = "GATEHOUSE_COMPANY_DELETE_DAYS")]
+    company_delete_days: Option<String>,
     /// What to log, like info or gatehouse=debug [default: info]
     #[arg(long, global = true, env = "GATEHOUSE_LOG")]
     log: Option<String>,
@@ -333,6 +384,7 @@ struct SettingsFile {
     name_servers: Option<Vec<String>>,
     outgoing_addresses: Option<Vec<String>>,
     public_url: Option<String>,
+    company_delete_days: Option<u16>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -394,6 +446,8 @@ pub struct Settings {
     pub outgoing_addresses: Vec<IpNet>,
     /// The address people use, without a path; `None`: the one we listen on.
     pub public_url: Option<String>,
+    /// How long a deleted company waits, in days.
+    pub company_delete_days: u16,
     /// Log filter.
     pub log: String,
     /// Log as JSON.
@@ -576,6 +630,12 @@ impl Settings {
                 Some(trimmed)
             }
         };
+        let company_delete_days = match args.company_delete_days.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("COMPANY_DELETE_DAYS: '{text}' is not a number of days, from 0 to {}", u16::MAX))?,
+            None => file.company_delete_days.unwrap_or(gatehouse_platform::companies::WAITING_DAYS),
+        };
         let log_json = match pick(&args.log_format, &file.log_format).as_deref() {
             None | Some("text") => false,
             Some("json") => true,
@@ -614,6 +674,7 @@ impl Settings {
             name_servers,
             outgoing_addresses,
             public_url,
+            company_delete_days,
             log: pick(&args.log, &file.log).unwrap_or_else(|| "info".into()),
             log_json,
         })

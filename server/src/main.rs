@@ -6,6 +6,7 @@ mod backup;
 mod config;
 mod doctor;
 mod ending;
+mod export;
 mod form_posts;
 mod gateway;
 mod http_errors;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
             Command::Gateway { .. } => gateway::run(settings).await,
             Command::Tend => tend::run(settings).await,
             Command::Admin { command } => admin::run(settings, command).await,
+            Command::Company { command } => admin::company(settings, command).await,
             Command::Audit { command } => admin::audit(settings, command).await,
             Command::Backup { file, force } => backup::backup(settings, &file, force).await,
             Command::Restore { file, replace } => backup::restore(settings, &file, replace).await,

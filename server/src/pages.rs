@@ -11,7 +11,7 @@ use leptos::prelude::provide_context;
 
 use crate::{
     kept_pages::{self, Key},
-    security::Visitor,
+    security::{self, Visitor},
     state::AppState,
 };
 
@@ -61,6 +61,7 @@ pub fn context(state: &AppState, request: &Request, outcome: Option<FormOutcome>
         address: visitor.map(|v| v.address.clone()).unwrap_or_default(),
         origin: visitor.map_or_else(|| Origin::nobody("", ""), |v| v.origin.clone()),
         theme: visitor.map(|v| v.theme.clone()).unwrap_or_default(),
+        url: security::url(state, request.headers(), request.uri()),
         outcome,
     }
 }

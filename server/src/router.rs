@@ -107,9 +107,15 @@ pub async fn discard(request: Request) {
     let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
 }
 
-/// The set-up link is a secret; everything else in a path may be seen by an operator.
+/// One-time links are secrets; everything else in a path may be seen by an operator.
 fn loggable_path(path: &str) -> &str {
-    if path.starts_with("/setup/") { "/setup/…" } else { path }
+    if path.starts_with("/setup/") {
+        "/setup/…"
+    } else if path.starts_with("/invitation/") {
+        "/invitation/…"
+    } else {
+        path
+    }
 }
 
 /// Compresses pages and JSON. What streams has to arrive as it happens, and files are compressed already.

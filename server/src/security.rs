@@ -167,6 +167,20 @@ pub async fn same_origin(State(state): State<AppState>, request: Request, next: 
     next.run(request).await
 }
 
+/// The address that people use, for links: the operator's word, else where the browser says that it is (which was compared with `Host`
+/// before anything was changed), else `Host`.
+pub fn url(state: &AppState, headers: &HeaderMap, uri: &http::Uri) -> String {
+    if let Some(public) = &state.public_url {
+        return public.clone();
+    }
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(origin) = text(header::ORIGIN).filter(|origin| origin.contains("://")) {
+        return origin.to_string();
+    }
+    let host = text(header::HOST).or(uri.authority().map(Authority::as_str)).unwrap_or("localhost");
+    format!("{}://{host}", if state.is_https() { "https" } else { "http" })
+}
+
 /// `authority` is what HTTP/2 has in the place of `Host`.
 fn is_same_origin(state: &AppState, headers: &HeaderMap, authority: Option<&str>) -> bool {
     if let Some(site) = headers.get("sec-fetch-site")

@@ -113,6 +113,7 @@ fn platform(settings: &Settings, store: &Store, keys: KeyRing) -> Result<Platfor
     let mut config = Config::new(settings.test_target.clone());
     config.cloud = settings.cloud;
     config.outgoing_addresses = settings.outgoing_addresses.iter().map(written).collect();
+    config.delete_company_days = settings.company_delete_days;
     // Many companies share a cloud installation's network: what a test tells must not be a map of it.
     let policy = if settings.cloud { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
     let names = Names::of(&settings.name_servers).map_err(|why| StartError::Other(format!("NAME_SERVERS: {why}")))?;

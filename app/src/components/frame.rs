@@ -2,7 +2,7 @@
 //!
 //! Menus are native popovers: they open, close with Esc or a click elsewhere and give the focus back without any script.
 
-use gatehouse_domain::SessionView;
+use gatehouse_domain::{Operation, Role, SessionView};
 use leptos::prelude::*;
 
 use super::{
@@ -10,6 +10,71 @@ use super::{
     messages::ToastArea,
 };
 use crate::page::{use_path, use_session, use_theme};
+
+/// A page of the navigation, and what whoever opens it must be allowed.
+struct NavPage {
+    href: &'static str,
+    label: &'static str,
+    icon: IconName,
+    operation: Operation,
+}
+
+/// Pages under one heading.
+struct NavSection {
+    heading: &'static str,
+    icon: IconName,
+    subheading: Option<&'static str>,
+    pages: &'static [NavPage],
+}
+
+const fn nav(href: &'static str, label: &'static str, icon: IconName, operation: Operation) -> NavPage {
+    NavPage { href, label, icon, operation }
+}
+
+const PEOPLE: NavPage = nav("/company/settings/people", "People", IconName::User, Operation::ListPeople);
+const AUDIT: NavPage = nav("/company/settings/audit", "Audit Log", IconName::Clock, Operation::ListAudit);
+
+/// The console of a company.
+const COMPANY: &[NavSection] = &[
+    NavSection {
+        heading: "Company",
+        icon: IconName::Building,
+        subheading: Some("Company Settings"),
+        pages: &[
+            nav("/company/settings/proxies", "Proxy Settings", IconName::Proxy, Operation::ListProxies),
+            nav("/company/settings/checks", "Health Checks", IconName::CheckCircle, Operation::GetChecks),
+            PEOPLE,
+            AUDIT,
+        ],
+    },
+    NavSection {
+        heading: "Incident Responder",
+        icon: IconName::Shield,
+        subheading: None,
+        pages: &[
+            nav("/incident-responder/integrations", "Integrations", IconName::Plug, Operation::ListIntegrations),
+            nav("/incident-responder/analyses", "Analyses", IconName::Scan, Operation::ListAnalyses),
+            nav("/incident-responder/traffic", "Traffic", IconName::Activity, Operation::ListTraffic),
+        ],
+    },
+];
+
+/// The console of whoever runs the installation for others.
+const PROVIDER: &[NavSection] = &[NavSection {
+    heading: "Provider",
+    icon: IconName::Building,
+    subheading: None,
+    pages: &[nav("/provider/companies", "Companies", IconName::Building, Operation::ListCompanies), PEOPLE, AUDIT],
+}];
+
+/// What the page at `path` is called, when it is not for this role.
+pub(crate) fn refused_page(path: &str, role: Role) -> Option<&'static str> {
+    let pages = COMPANY.iter().chain(PROVIDER).flat_map(|section| section.pages);
+    let page = pages
+        .into_iter()
+        .find(|page| path.strip_prefix(page.href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))?;
+    (!page.operation.is_for(role)).then_some(page.label)
+}
 
 /// The layout of signed-in pages. Set up once in the app, around all of them: pages hold their content alone.
 #[component]
@@ -19,6 +84,7 @@ pub fn Frame(
 ) -> impl IntoView {
     let session = use_session();
     let company = session.as_ref().map(|session| session.company.clone());
+    let sections = session.as_ref().map(|session| navigation(session.role));
     view! {
         <a class="skip-link" href="#content">
             "Skip to content"
@@ -48,24 +114,7 @@ pub fn Frame(
                 >
                     <Icon name=IconName::Close/>
                 </button>
-                <p class="nav-heading">
-                    <Icon name=IconName::Building/>
-                    "Company"
-                </p>
-                <p class="nav-subheading">"Company Settings"</p>
-                <ul>
-                    <NavItem href="/company/settings/proxies" label="Proxy Settings" icon=IconName::Proxy/>
-                    <NavItem href="/company/settings/checks" label="Health Checks" icon=IconName::CheckCircle/>
-                </ul>
-                <p class="nav-heading mt-4">
-                    <Icon name=IconName::Shield/>
-                    "Incident Responder"
-                </p>
-                <ul>
-                    <NavItem href="/incident-responder/integrations" label="Integrations" icon=IconName::Plug/>
-                    <NavItem href="/incident-responder/analyses" label="Analyses" icon=IconName::Scan/>
-                    <NavItem href="/incident-responder/traffic" label="Traffic" icon=IconName::Activity/>
-                </ul>
+                {sections}
             </nav>
             <main class="content" id="content" tabindex="-1">
                 {children()}
@@ -74,6 +123,26 @@ pub fn Frame(
         <ToastArea/>
     }
     .into_any()
+}
+
+/// What somebody of this role may see.
+fn navigation(role: Role) -> Vec<AnyView> {
+    let sections = if role == Role::Provider { PROVIDER } else { COMPANY };
+    let section = |(index, section): (usize, &'static NavSection)| {
+        let pages = section.pages.iter().filter(|page| page.operation.is_for(role));
+        let items: Vec<_> =
+            pages.map(|page| view! { <NavItem href=page.href label=page.label icon=page.icon/> }.into_any()).collect();
+        view! {
+            <p class=if index == 0 { "nav-heading" } else { "nav-heading mt-4" }>
+                <Icon name=section.icon/>
+                {section.heading}
+            </p>
+            {section.subheading.map(|text| view! { <p class="nav-subheading">{text}</p> })}
+            <ul>{items}</ul>
+        }
+        .into_any()
+    };
+    sections.iter().enumerate().map(section).collect()
 }
 
 /// A link of the navigation; marked while the page is there or below.
@@ -111,6 +180,12 @@ fn PersonMenu(session: SessionView) -> impl IntoView {
                 <p class="subtle">{session.role.label()}" at "{session.company}</p>
             </div>
             <ul>
+                <li>
+                    <a class="menu-item" href="/profile/security">
+                        <Icon name=IconName::Lock/>
+                        "Sign-in and security"
+                    </a>
+                </li>
                 <li>
                     <a class="menu-item" href="/profile/tokens">
                         <Icon name=IconName::Key/>
@@ -176,7 +251,25 @@ pub fn ThemeSwitch() -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
-    use super::initials;
+    use gatehouse_domain::Role;
+
+    use super::{initials, refused_page};
+
+    #[test]
+    fn pages_are_for_roles() {
+        for (path, role, expected) in [
+            ("/provider/companies", Role::Owner, Some("Companies")),
+            ("/provider/companies/1/delete", Role::Auditor, Some("Companies")),
+            ("/provider/companies", Role::Provider, None),
+            ("/company/settings/proxies/new", Role::Provider, Some("Proxy Settings")),
+            ("/incident-responder/traffic", Role::Provider, Some("Traffic")),
+            ("/company/settings/people", Role::Provider, None),
+            ("/company/settings/people/1", Role::Auditor, None),
+            ("/company/settings/proxies-of-mine", Role::Provider, None),
+        ] {
+            assert_eq!(refused_page(path, role), expected, "{path} {role:?}");
+        }
+    }
 
     #[test]
     fn initials_of_all_kinds_of_names() {

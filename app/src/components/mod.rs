@@ -33,6 +33,8 @@ pub use field::{
     Checkbox, Field, PasswordInput, RadioGroup, SelectInput, TextArea, TextInput, field_error, focus_first_invalid, initial_value,
 };
 #[cfg(feature = "ssr")]
+pub(crate) use frame::refused_page;
+#[cfg(feature = "ssr")]
 pub use frame::{Frame, ThemeSwitch};
 #[cfg(feature = "ssr")]
 pub use header::{Breadcrumbs, PageHeader};

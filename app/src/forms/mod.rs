@@ -6,13 +6,19 @@ mod access;
 mod analyses;
 mod checks;
 mod integrations;
+mod people;
+mod provider;
 mod proxies;
 
 use std::collections::BTreeMap;
 
 use gatehouse_domain::{AppError, Secret};
 
-use crate::{context::RequestContext, outcome::FormOutcome};
+use crate::{
+    context::RequestContext,
+    outcome::FormOutcome,
+    pages::{company::people::PEOPLE, provider::COMPANIES},
+};
 
 /// What to answer.
 #[derive(Debug)]
@@ -134,6 +140,15 @@ pub async fn handle(path: &str, fields: Vec<(String, String)>, files: Vec<Posted
     let fields = Fields(fields);
     if below(path, INTEGRATIONS) {
         return integrations::handle(path, &fields, context).await;
+    }
+    if below(path, PEOPLE) {
+        return people::handle(path, &fields, context).await;
+    }
+    if below(path, COMPANIES) {
+        return provider::handle(path, &fields, context).await;
+    }
+    if let Some(link) = path.strip_prefix("/invitation/").filter(|link| !link.contains('/')) {
+        return people::accept(link, &fields, context).await;
     }
     if path == CHECKS {
         return checks::handle(&fields, context).await;

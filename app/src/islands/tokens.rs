@@ -1,4 +1,4 @@
-//! API tokens: the button that copies a new one, the question before one is revoked.
+//! API tokens: the button that copies a new one (or another secret that is shown once), the question before one is revoked.
 
 // The macro makes structs of the props, whose documentation it does not take over.
 #![allow(missing_docs)]
@@ -12,30 +12,34 @@ use crate::{
 
 const REVOKE_FORM: &str = "revoke-form";
 
-/// The field with the new token, which is plain HTML (a secret has no business in an island's props), and a button that
+/// The field with a new token or link, which is plain HTML (a secret has no business in an island's props), and a button that
 /// copies it.
 #[island]
 pub fn CopyField(
-    /// An input with the id `new-token`.
+    /// The id of the input.
+    field: String, /// What screen readers call it.
+    label: String,
+    /// What is copied, in a word, for the message.
+    what: String, /// The input.
     children: Children,
 ) -> impl IntoView {
     let hydrated = use_hydrated();
+    let id = field.clone();
     let copy = move |_| {
-        let field =
-            document().get_element_by_id("new-token").and_then(|field| field.dyn_into::<web_sys::HtmlInputElement>().ok());
+        let field = document().get_element_by_id(&id).and_then(|field| field.dyn_into::<web_sys::HtmlInputElement>().ok());
         let Some(field) = field else { return };
         field.select();
         // Outside of a secure context there is no clipboard: it is selected, Ctrl+C does the rest.
         if window().is_secure_context() {
             drop(window().navigator().clipboard().write_text(&field.value()));
-            toast_success("The token is in the clipboard.");
+            toast_success(&["The ", &what, " is in the clipboard."].concat());
         } else {
-            toast_success("The token is selected: copy it with Ctrl+C.");
+            toast_success(&["The ", &what, " is selected: copy it with Ctrl+C."].concat());
         }
     };
     view! {
         <div class="copy-row">
-            <label class="sr-only" for="new-token">"New API token"</label>
+            <label class="sr-only" for=field>{label}</label>
             {children()}
             <button type="button" class="btn js-only" class:invisible=move || !hydrated.get() on:click=copy>
                 <Icon name=IconName::Copy/>

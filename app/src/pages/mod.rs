@@ -2,8 +2,10 @@
 
 pub mod company;
 pub mod incident_responder;
+pub mod invitation;
 pub mod not_found;
 pub mod profile;
+pub mod provider;
 pub mod setup;
 pub mod sign_in;
 #[cfg(debug_assertions)]

@@ -1,15 +1,16 @@
 //! The first visit: makes the company and its first administrator.
 
-use gatehouse_domain::{AppError, NewPassword};
+use gatehouse_domain::AppError;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
 use crate::{
     api::access::check_setup_link,
-    components::{Banner, Button, ButtonKind, CardPage, Field, Kind, LinkButton, TextInput, field_error, initial_value},
+    components::{Banner, Button, ButtonKind, CardPage, Kind, LinkButton, TextInput, field_error, initial_value},
     outcome::FormOutcome,
     page::{answer_with_status, use_outcome},
+    pages::invitation::password,
 };
 
 /// `/setup/:link`.
@@ -74,31 +75,6 @@ fn SetUpForm(outcome: FormOutcome) -> impl IntoView {
                 "Set up and sign in"
             </Button>
         </form>
-    }
-    .into_any()
-}
-
-fn password(error: Option<String>) -> AnyView {
-    let hint = format!("At least {} characters. A few words in a row are easy to remember and hard to guess.", NewPassword::MIN);
-    let (invalid, described) = match error {
-        Some(_) => (Some("true"), "password-error password-hint"),
-        None => (None, "password-hint"),
-    };
-    view! {
-        <Field label="Password" name="password" error=Signal::stored(error) hint=Some(hint)>
-            <input
-                class="input"
-                id="password"
-                name="password"
-                type="password"
-                autocomplete="new-password"
-                autocapitalize="none"
-                spellcheck="false"
-                aria-required="true"
-                aria-invalid=invalid
-                aria-describedby=described
-            />
-        </Field>
     }
     .into_any()
 }

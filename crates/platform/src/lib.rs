@@ -14,6 +14,7 @@ pub mod checks;
 pub mod companies;
 pub mod door;
 pub mod engine;
+pub mod export;
 pub mod gateway;
 pub mod integrations;
 pub mod keys;

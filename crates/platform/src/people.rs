@@ -171,7 +171,7 @@ impl Platform {
         }
         let (Some(email), true) = (email, errors.is_empty()) else { return Err(errors.into()) };
         let company = gatehouse_domain::CompanyName::parse(&actor.view.company).map_err(internal)?;
-        let invitation = new_invitation(actor, actor.company, company, email, form.role);
+        let invitation = new_invitation(&actor.view.name, actor.company, company, email, form.role);
         self.send_invitation(actor.did(Operation::CreateInvitation), invitation).await
     }
 
@@ -259,7 +259,7 @@ impl Platform {
 
 /// An invitation as it is written.
 pub(crate) fn new_invitation(
-    actor: &Actor, company: crate::CompanyId, company_name: gatehouse_domain::CompanyName, email: Email, role: Role,
+    invited_by: &str, company: crate::CompanyId, company_name: gatehouse_domain::CompanyName, email: Email, role: Role,
 ) -> InvitationRecord {
     let created_at = now();
     InvitationRecord {
@@ -268,7 +268,7 @@ pub(crate) fn new_invitation(
         company_name,
         email,
         role,
-        invited_by: actor.view.name.clone(),
+        invited_by: invited_by.to_string(),
         created_at,
         expires_at: created_at + TimeDelta::days(INVITATION_DAYS),
     }

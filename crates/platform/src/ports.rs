@@ -403,6 +403,9 @@ pub trait AccessStore: Send + Sync {
         &self, company: CompanyId, suspended_at: Option<Timestamp>, delete_after: Option<Timestamp>,
     ) -> StoreResult<()>;
 
+    /// Those whose waiting time is over.
+    async fn companies_to_delete(&self, now: Timestamp) -> StoreResult<Vec<(CompanyId, CompanyName)>>;
+
     /// Deletes everything of a company whose time is over, and the company last; cut off, it can be called again.
     ///
     /// # Errors

@@ -52,6 +52,8 @@ pub struct Tended {
     pub rounds: usize,
     /// How many tests that were.
     pub tests: usize,
+    /// Companies that were deleted because their waiting time was over.
+    pub companies: usize,
     /// Whether it was the turn to delete what is kept no longer.
     pub retention: bool,
     /// What could not be done, in words. It stays due.
@@ -86,6 +88,10 @@ impl Platform {
                 tended.failed.push(format!("looking for analyses that were cut off: {error}"));
                 self.turn_rounds(&mut tended).await;
             }
+        }
+        match self.purge_companies().await {
+            Ok(count) => tended.companies = count,
+            Err(error) => tended.failed.push(format!("deleting companies whose time is over: {error}")),
         }
         match self.retain().await {
             Ok(done) => tended.retention = done,
@@ -137,6 +143,7 @@ impl Platform {
         }
         let platform = self.clone();
         tokio::spawn(async move {
+            platform.tend_companies().await;
             if let Err(error) = platform.retain().await {
                 tracing::warn!(%error, "could not delete what is kept no longer");
             }

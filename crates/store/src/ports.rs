@@ -175,6 +175,10 @@ impl AccessStore for Store {
         self.set_company_state(company, suspended_at, delete_after).await
     }
 
+    async fn companies_to_delete(&self, now: Timestamp) -> StoreResult<Vec<(CompanyId, CompanyName)>> {
+        self.companies_to_delete(now).await
+    }
+
     async fn purge_company(&self, company: CompanyId, now: Timestamp) -> StoreResult<()> {
         self.purge_company(company, now).await
     }

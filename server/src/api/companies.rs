@@ -1,8 +1,12 @@
 //! `/api/v1/companies`: the companies of an installation, for its provider.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use gatehouse_domain::{CompanyView, Page};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -12,6 +16,7 @@ use super::{
     text_fields,
 };
 use crate::{
+    export,
     http_errors::{HttpError, Problem},
     state::AppState,
 };
@@ -158,4 +163,22 @@ pub async fn invite(
     let email = fields.get("email").map_or("", String::as_str);
     let invitation = state.platform.invite_first_administrator(&actor, &id, email).await?;
     Ok((StatusCode::CREATED, Json(people::created(invitation))))
+}
+
+/// Everything of a company but its secrets and the files of its analyses, as one JSON document: its people, invitations, proxy settings,
+/// integrations, health checks, the gateway's policy and people, analyses, traffic and audit log. It stands in that log.
+#[utoipa::path(
+    get, path = "/api/v1/companies/{id}/export", operation_id = "exportCompany", tag = "companies", params(("id" = String, Path)),
+    responses(
+        (status = 200, body = serde_json::Value, content_type = "application/json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export(State(state): State<AppState>, SignedIn(actor): SignedIn, PathId(id): PathId) -> Result<Response, HttpError> {
+    let (_, pieces) = state.platform.export_company(&actor, &id).await?;
+    let headers =
+        [(header::CONTENT_TYPE, "application/json"), (header::CONTENT_DISPOSITION, "attachment; filename=\"company.json\"")];
+    Ok((headers, export::body(pieces)).into_response())
 }

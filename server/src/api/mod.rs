@@ -117,6 +117,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(companies::suspend))
         .routes(routes!(companies::resume))
         .routes(routes!(companies::invite))
+        .routes(routes!(companies::export))
         .routes(routes!(gateway_people::get, gateway_people::replace, gateway_people::delete))
 }
 

@@ -200,6 +200,11 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Any command with these settings and more, beside the running server.
+    pub fn command(&self, args: &[&str], more: &[(&str, &str)]) -> Output {
+        run(program(self.folder.path(), &self.env).envs(more.iter().copied()).args(args), "")
+    }
+
     pub fn admin_output(&self, args: &[&str], input: &str) -> Output {
         run(program(self.folder.path(), &self.env).arg("admin").args(args), input)
     }

@@ -15,6 +15,7 @@ mod isolation;
 mod lambda;
 mod lambda_runtime;
 mod parts;
+mod people;
 mod proxies;
 mod secrets;
 mod stored_policy;

@@ -1,4 +1,5 @@
 //! Company: its settings.
 
 pub mod checks;
+pub mod people;
 pub mod proxies;

@@ -22,7 +22,7 @@ pub fn TokensPage() -> impl IntoView {
         view! {
             <Banner kind=Kind::Success title="Your new token: copy it now">
                 <p>"It is shown this once. Gatehouse keeps only a fingerprint of it; if it gets lost, revoke it and make another."</p>
-                <CopyField>
+                <CopyField field="new-token".to_string() label="New API token".to_string() what="token".to_string()>
                     <input class="input code" id="new-token" type="text" readonly autocomplete="off" value=token/>
                 </CopyField>
             </Banner>

@@ -49,7 +49,9 @@ const PUT: &str = "{
     RETURN { outcome: 'done' };
 }";
 
-const DUE: &str = "SELECT id, every_minutes, next_at FROM checks WHERE next_at != NONE AND next_at <= $now LIMIT $limit";
+/// Nothing of a suspended company runs by itself.
+const DUE: &str = "SELECT id, every_minutes, next_at FROM checks WHERE next_at != NONE AND next_at <= $now
+    AND company.suspended_at = NONE LIMIT $limit";
 
 const MESSAGE: &str = "UPDATE $id SET last_message = $message RETURN NONE";
 

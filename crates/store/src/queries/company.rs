@@ -57,6 +57,8 @@ const SET_STATE: &str = "{
     RETURN { outcome: 'done' };
 }";
 
+const TO_DELETE: &str = "SELECT id, name FROM company WHERE delete_after > d'1970-01-01T00:00:00Z' AND delete_after <= $now";
+
 const IS_DUE: &str = "RETURN array::len((SELECT VALUE id FROM $company WHERE delete_after != NONE AND delete_after <= $now)) = 1";
 
 /// The last step: what is left of it is its name in the log of the installation.
@@ -155,6 +157,13 @@ impl Store {
     ) -> StoreResult<()> {
         let vars = vars! { id: company_record(company), suspended_at: suspended_at, delete_after: delete_after };
         outcome(self.connection.write_in(Scope::People, SET_STATE, vars).await?).map(drop)
+    }
+
+    pub(crate) async fn companies_to_delete(&self, now: Timestamp) -> StoreResult<Vec<(CompanyId, CompanyName)>> {
+        Row::list(self.connection.read(TO_DELETE, vars! { now: now }).await?)?
+            .into_iter()
+            .map(|mut row| Ok((CompanyId(row.uuid("id")?), row.parse("name", CompanyName::parse)?)))
+            .collect()
     }
 
     pub(crate) async fn purge_company(&self, company: CompanyId, now: Timestamp) -> StoreResult<()> {

@@ -1,0 +1,67 @@
+//! What several of these pages show.
+
+use gatehouse_domain::Role;
+use leptos::prelude::*;
+
+use crate::{
+    components::{Badge, Banner, IconName, Kind},
+    islands::tokens::CopyField,
+    outcome::ShownInvitation,
+};
+
+/// The link of a new invitation, which is shown this once.
+#[component]
+pub(crate) fn NewLink(
+    /// Whom it is for, and the link.
+    invitation: ShownInvitation,
+) -> impl IntoView {
+    let ShownInvitation { email, link } = invitation;
+    let link = link.expose().to_string();
+    view! {
+        <Banner kind=Kind::Success title=format!("Send this link to {email}")>
+            <p>
+                "Whoever opens it chooses a name and a password, and is in. It works once, for a week, and is shown this once: if it gets lost, invite them again."
+            </p>
+            <CopyField field="new-link".to_string() label="Invitation link".to_string() what="link".to_string()>
+                <input class="input code" id="new-link" type="text" readonly autocomplete="off" value=link/>
+            </CopyField>
+        </Banner>
+    }
+    .into_any()
+}
+
+/// A role, in a word.
+#[component]
+pub(super) fn RoleBadge(
+    /// Which.
+    role: Role,
+) -> impl IntoView {
+    let (kind, icon) = match role {
+        Role::Owner => (Kind::Info, IconName::Key),
+        Role::Administrator => (Kind::Neutral, IconName::User),
+        Role::Auditor => (Kind::Neutral, IconName::Eye),
+        Role::Provider => (Kind::Info, IconName::Building),
+    };
+    view! {
+        <Badge kind icon>
+            {role.label()}
+        </Badge>
+    }
+    .into_any()
+}
+
+/// Whether a one-time password is asked for when they sign in.
+#[component]
+pub(super) fn SecondFactor(
+    /// Whether it is.
+    on: bool,
+) -> impl IntoView {
+    let (kind, icon, word) =
+        if on { (Kind::Success, IconName::CheckCircle, "On") } else { (Kind::Neutral, IconName::Minus, "Off") };
+    view! {
+        <Badge kind icon>
+            {word}
+        </Badge>
+    }
+    .into_any()
+}
