@@ -12,6 +12,7 @@ use crate::{
     components::{ErrorState, Frame, IconSprite},
     page::{use_path, use_session, use_theme},
     pages::{
+        company::audit::AuditPage,
         company::checks::ChecksPage,
         company::proxies::{ProxyDefaultPage, ProxyDeletePage, ProxyEditPage, ProxyListPage, ProxyNewPage},
         incident_responder::{
@@ -20,7 +21,7 @@ use crate::{
             traffic::TrafficPage,
         },
         not_found::NotFoundPage,
-        profile::tokens::TokensPage,
+        profile::{security::SecurityPage, tokens::TokensPage},
         setup::SetUpPage,
         sign_in::SignInPage,
     },
@@ -97,6 +98,8 @@ fn App() -> impl IntoView {
                     <Route path=path!("/incident-responder/analyses/:id") view=AnalysisPage ssr=SsrMode::Async/>
                     <Route path=path!("/incident-responder/traffic") view=TrafficPage ssr=SsrMode::Async/>
                     <Route path=path!("/company/settings/checks") view=ChecksPage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/audit") view=AuditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/profile/security") view=SecurityPage ssr=SsrMode::Async/>
                     <Route path=path!("/profile/tokens") view=TokensPage ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

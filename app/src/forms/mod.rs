@@ -7,6 +7,7 @@ mod analyses;
 mod checks;
 mod integrations;
 mod proxies;
+mod security;
 
 use std::collections::BTreeMap;
 
@@ -135,6 +136,9 @@ pub async fn handle(path: &str, fields: Vec<(String, String)>, files: Vec<Posted
     if below(path, INTEGRATIONS) {
         return integrations::handle(path, &fields, context).await;
     }
+    if path == SECURITY {
+        return security::handle(&fields, context).await;
+    }
     if path == CHECKS {
         return checks::handle(&fields, context).await;
     }
@@ -156,6 +160,7 @@ fn below(path: &str, base: &str) -> bool {
 }
 
 const INTEGRATIONS: &str = "/incident-responder/integrations";
+const SECURITY: &str = "/profile/security";
 const CHECKS: &str = "/company/settings/checks";
 const ANALYSES: &str = "/incident-responder/analyses";
 

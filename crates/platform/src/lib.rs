@@ -26,7 +26,7 @@ pub mod traffic;
 mod config;
 mod ids;
 
-pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
+pub use access::{Actor, Caller, FirstFactor, NewSession, NewToken, SetUp, SignIn};
 pub use analyses::AnalysisInput;
 pub use audit::{Audit, Origin, Verified};
 pub use checks::Inspected;

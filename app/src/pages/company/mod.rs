@@ -1,4 +1,5 @@
 //! Company: its settings.
 
+pub mod audit;
 pub mod checks;
 pub mod proxies;
