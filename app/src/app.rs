@@ -13,6 +13,7 @@ use crate::{
     components::{ErrorState, Frame, IconSprite, PageHeader, refused_page},
     page::{answer_with_status, use_path, use_session, use_theme},
     pages::{
+        company::audit::AuditPage,
         company::checks::ChecksPage,
         company::people::{PeoplePage, PersonDeletePage, PersonEditPage, WithdrawPage},
         company::proxies::{ProxyDefaultPage, ProxyDeletePage, ProxyEditPage, ProxyListPage, ProxyNewPage},
@@ -23,7 +24,7 @@ use crate::{
         },
         invitation::InvitationPage,
         not_found::NotFoundPage,
-        profile::tokens::TokensPage,
+        profile::{security::SecurityPage, tokens::TokensPage},
         provider::{CompanyDeletePage, CompanyListPage, CompanyPage},
         setup::SetUpPage,
         sign_in::SignInPage,
@@ -117,6 +118,8 @@ fn App() -> impl IntoView {
                     <Route path=path!("/provider/companies") view=CompanyListPage ssr=SsrMode::Async/>
                     <Route path=path!("/provider/companies/:id") view=CompanyPage ssr=SsrMode::Async/>
                     <Route path=path!("/provider/companies/:id/delete") view=CompanyDeletePage ssr=SsrMode::Async/>
+                    <Route path=path!("/company/settings/audit") view=AuditPage ssr=SsrMode::Async/>
+                    <Route path=path!("/profile/security") view=SecurityPage ssr=SsrMode::Async/>
                     <Route path=path!("/profile/tokens") view=TokensPage ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

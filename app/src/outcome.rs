@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use gatehouse_domain::{AppError, IntegrationReport, TestReport};
+use gatehouse_domain::{AppError, IntegrationReport, Secret, TestReport};
 use serde::{Deserialize, Serialize};
 
 /// See the module.
@@ -25,6 +25,25 @@ pub struct FormOutcome {
     /// The result of testing an integration. Its page is no island: this never travels to the browser as a prop.
     #[serde(skip)]
     pub integration_report: Option<IntegrationReport>,
+    /// What stands in this one answer and nowhere else. Never a prop either.
+    #[serde(skip)]
+    pub shown_once: Option<ShownOnce>,
+}
+
+/// What the steps of signing in and of turning on one-time passwords hand from one answer to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ShownOnce {
+    /// The password was right: this stands for it until the one-time password is there.
+    Continuation(Secret),
+    /// For the authenticator app.
+    SecondFactor {
+        /// To be typed.
+        secret: Secret,
+        /// To be scanned.
+        uri: Secret,
+    },
+    /// Each is taken once in the place of a one-time password.
+    RecoveryCodes(Vec<Secret>),
 }
 
 /// An invitation whose link is shown, once.

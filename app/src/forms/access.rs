@@ -1,10 +1,13 @@
 //! Coming in and going out, the theme, API tokens.
 
 use gatehouse_domain::{AppError, Secret};
-use gatehouse_platform::SetUp;
+use gatehouse_platform::{FirstFactor, SetUp, SignIn};
 
 use super::{CookieChange, Fields, FormResult, local_path};
-use crate::{context::RequestContext, outcome::FormOutcome};
+use crate::{
+    context::RequestContext,
+    outcome::{FormOutcome, ShownOnce},
+};
 
 const TOKENS: &str = "/profile/tokens";
 
@@ -29,14 +32,48 @@ pub(super) async fn handle(path: &str, fields: &Fields, context: &RequestContext
 }
 
 async fn sign_in(fields: &Fields, context: &RequestContext) -> FormResult {
-    let (email, password, code) = (fields.get("email"), fields.secret("password"), fields.find("code"));
-    match context.platform.sign_in(email, &password, code, &context.address, &context.origin).await {
-        Ok(session) => FormResult::SeeOther {
+    let (email, password, continuation) = (fields.get("email"), fields.secret("password"), fields.secret("continuation"));
+    // The second step has no field for the password.
+    let second = !continuation.is_empty();
+    let first = if second { FirstFactor::Continuation(&continuation) } else { FirstFactor::Password(&password) };
+    // A field of its own, because a telephone's keyboard of digits has no letters.
+    let recovery = fields.find("recovery_code");
+    let field = if recovery.is_some() { "recovery_code" } else { "code" };
+    let code = recovery.or_else(|| fields.find("code"));
+    let mut values = fields.keep(&["email", "next"]);
+    let again = |error: Option<AppError>, values, continuation| FormResult::Page {
+        status: error.as_ref().map_or(200, AppError::status),
+        outcome: Box::new(FormOutcome {
+            values,
+            error,
+            shown_once: Some(ShownOnce::Continuation(continuation)),
+            ..FormOutcome::default()
+        }),
+    };
+    match context.platform.begin_sign_in(email, &first, code, &context.address, &context.origin).await {
+        Ok(SignIn::Done(session)) => FormResult::SeeOther {
             location: local_path(fields.get("next")).unwrap_or("/").to_string(),
             session: CookieChange::Set(session.secret),
             theme: None,
         },
-        Err(error) => FormResult::error(error, fields.keep(&["email", "next"])),
+        Ok(SignIn::CodeNeeded(continuation)) => {
+            let missing = if recovery.is_some() { "Enter a recovery code." } else { "Enter the one-time password." };
+            let error = second.then(|| AppError::invalid(field, missing));
+            again(error, values, continuation)
+        }
+        Err(error @ AppError::SecondFactorWrong) => {
+            let wrong = match recovery {
+                Some(_) => "This is none of your recovery codes, or it was used before.".to_string(),
+                None => error.to_string(),
+            };
+            let error = AppError::invalid(field, wrong);
+            again(Some(error), values, continuation)
+        }
+        Err(AppError::WrongCredentials) if second => {
+            values.insert("expired".into(), "true".into());
+            FormResult::error(AppError::WrongCredentials, values)
+        }
+        Err(error) => FormResult::error(error, values),
     }
 }
 

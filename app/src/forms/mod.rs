@@ -9,6 +9,7 @@ mod integrations;
 mod people;
 mod provider;
 mod proxies;
+mod security;
 
 use std::collections::BTreeMap;
 
@@ -150,6 +151,9 @@ pub async fn handle(path: &str, fields: Vec<(String, String)>, files: Vec<Posted
     if let Some(link) = path.strip_prefix("/invitation/").filter(|link| !link.contains('/')) {
         return people::accept(link, &fields, context).await;
     }
+    if path == SECURITY {
+        return security::handle(&fields, context).await;
+    }
     if path == CHECKS {
         return checks::handle(&fields, context).await;
     }
@@ -171,6 +175,7 @@ fn below(path: &str, base: &str) -> bool {
 }
 
 const INTEGRATIONS: &str = "/incident-responder/integrations";
+const SECURITY: &str = "/profile/security";
 const CHECKS: &str = "/company/settings/checks";
 const ANALYSES: &str = "/incident-responder/analyses";
 

@@ -9,15 +9,17 @@ use gatehouse_domain::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    CompanyId, PersonId, Platform, TokenId,
+    CompanyId, PersonId, Platform, Sealed, TokenId,
     audit::{Audit, Origin, audited, command_line, facts},
     passwords,
-    platform::{internal, now, store_error},
+    platform::{internal, key_error, now, store_error},
     ports::{Authenticated, PersonRecord, PersonWrite, StoreError, TokenRecord},
 };
 
 /// What an API token starts with, so that scanners for leaked secrets know it.
 const TOKEN_PREFIX: &str = "gth_";
+/// How long somebody may take to enter a one-time password after the password.
+const CONTINUATION_SECONDS: i64 = 300;
 /// How long the set-up link is good for.
 const SETUP_LINK_HOURS: i64 = 24;
 /// Uses of sessions and tokens are noted at most this often: a write for each request would be waste.
@@ -64,6 +66,24 @@ pub struct NewSession {
     pub secret: Secret,
     /// Who it is.
     pub view: SessionView,
+}
+
+/// What somebody who signs in gives first.
+#[derive(Debug, Clone, Copy)]
+pub enum FirstFactor<'a> {
+    /// The password.
+    Password(&'a Secret),
+    /// What [`SignIn::CodeNeeded`] gave for it a moment ago.
+    Continuation(&'a Secret),
+}
+
+/// How far somebody is who signs in.
+#[derive(Debug, Clone)]
+pub enum SignIn {
+    /// All the way.
+    Done(NewSession),
+    /// The password was right; a one-time password is needed. This stands for the password meanwhile.
+    CodeNeeded(Secret),
 }
 
 /// A token that was just made: the only time it can be seen.
@@ -265,6 +285,20 @@ impl Platform {
     pub async fn sign_in(
         &self, email: &str, password: &Secret, code: Option<&str>, address: &str, origin: &Origin,
     ) -> Result<NewSession, AppError> {
+        match self.begin_sign_in(email, &FirstFactor::Password(password), code, address, origin).await? {
+            SignIn::Done(session) => Ok(session),
+            SignIn::CodeNeeded(_) => Err(AppError::SecondFactorRequired),
+        }
+    }
+
+    /// The same in two steps, for a form: who has one-time passwords turned on and gives none gets a [`SignIn::CodeNeeded`], whose secret is
+    /// good in the place of the password for five minutes. It opens nothing without a one-time password.
+    ///
+    /// # Errors
+    /// As [`Platform::sign_in`]; [`AppError::WrongCredentials`] too for what is no such secret any more.
+    pub async fn begin_sign_in(
+        &self, email: &str, first: &FirstFactor<'_>, code: Option<&str>, address: &str, origin: &Origin,
+    ) -> Result<SignIn, AppError> {
         let parsed = Email::parse(email).ok();
         // What is counted is what was typed, in the form in which accounts are told apart.
         let account = parsed.as_ref().map_or_else(|| email.chars().take(Email::MAX).collect(), Email::key);
@@ -281,7 +315,10 @@ impl Platform {
             None => None,
         };
         let stored = person.as_ref().map(|p| p.password_hash.as_str());
-        let is_right = passwords::verify(password, stored).await.map_err(internal)?;
+        let is_right = match first {
+            FirstFactor::Password(password) => passwords::verify(password, stored).await.map_err(internal)?,
+            FirstFactor::Continuation(secret) => person.as_ref().is_some_and(|person| self.is_continuation(person, secret)),
+        };
         let Some(person) = person else {
             tracing::info!(address, "sign-in failed");
             return Err(AppError::WrongCredentials);
@@ -299,6 +336,7 @@ impl Platform {
             if refused == AppError::SecondFactorRequired {
                 // The first half was right, and the second is not typed yet: that is no failed attempt.
                 self.access.forget_sign_in(&attempt).await.map_err(store_error)?;
+                return self.continuation(&person).map(SignIn::CodeNeeded);
             } else {
                 let outcome = facts(&serde_json::json!({ "refused": refused.code() }), &[]);
                 let audit = Audit::new(person.company, nobody(), origin, Operation::SignIn);
@@ -308,7 +346,24 @@ impl Platform {
         }
         self.access.forget_sign_in(&attempt).await.map_err(store_error)?;
         tracing::info!(person = %person.id, "signed in");
-        self.session_for(&person.email, origin).await
+        self.session_for(&person.email, origin).await.map(SignIn::Done)
+    }
+
+    /// Says that this person's password was right a moment ago.
+    fn continuation(&self, person: &PersonRecord) -> Result<Secret, AppError> {
+        let until = now().timestamp() + CONTINUATION_SECONDS;
+        let text = Secret::new(format!("{until} {}", hash(&Secret::new(person.password_hash.as_str()))));
+        let sealed = self.keys.seal(&text, &continuation_binding(person)).map_err(key_error)?;
+        Ok(Secret::new(sealed.0))
+    }
+
+    /// Whether this was given to that person, is not too old, and the password is still the same.
+    fn is_continuation(&self, person: &PersonRecord, secret: &Secret) -> bool {
+        let sealed = Sealed(secret.expose().to_string());
+        // Under a key that is no longer there, or not by us at all.
+        let Ok(text) = self.keys.open(&sealed, &continuation_binding(person)) else { return false };
+        let Some((until, of)) = text.expose().split_once(' ') else { return false };
+        until.parse().is_ok_and(|until: i64| now().timestamp() < until) && of == hash(&Secret::new(person.password_hash.as_str()))
     }
 
     pub(crate) async fn session_for(&self, email: &Email, origin: &Origin) -> Result<NewSession, AppError> {
@@ -458,6 +513,11 @@ impl Platform {
         let audit = actor.did(Operation::DeleteToken).to("token", id, &token.name);
         audited(audit, self.access.delete_token(actor.company, actor.person, id)).await.map_err(store_error)
     }
+}
+
+/// What a continuation is sealed for: this person's, and nothing else that is sealed.
+fn continuation_binding(person: &PersonRecord) -> String {
+    format!("sign-in/{}/{}", person.company, person.id)
 }
 
 /// Somebody, as the audit log names them.

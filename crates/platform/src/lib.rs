@@ -30,7 +30,7 @@ mod config;
 mod ids;
 mod vetting;
 
-pub use access::{Actor, Caller, NewSession, NewToken, SetUp};
+pub use access::{Actor, Caller, FirstFactor, NewSession, NewToken, SetUp, SignIn};
 pub use analyses::AnalysisInput;
 pub use audit::{Audit, Origin, Verified};
 pub use checks::Inspected;

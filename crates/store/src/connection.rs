@@ -19,7 +19,7 @@ use surrealdb::{
     method::QueryStream,
     types::{AuthError, NotAllowedError, QueryError, Value, Variables},
 };
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Mutex, MutexGuard, RwLock, watch};
 
 use crate::{open::Endpoint, queries::audit::Audited, runtime::runtime};
 
@@ -38,6 +38,9 @@ const LIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When a server that does not answer is doubted.
 const DOUBT: Duration = Duration::from_secs(2);
+
+/// How many lines there are in which changes wait for their turn: companies share them, which costs them a moment and nothing else.
+const LINES: usize = 32;
 
 /// Builds the parameters of a query: `vars! { name: value }`.
 macro_rules! vars {
@@ -70,6 +73,8 @@ pub(crate) struct Connection {
     closed: watch::Sender<bool>,
     /// See [`Connection::generation`].
     generations: [AtomicU64; Scope::COUNT],
+    /// See [`Connection::turn`].
+    turns: [Mutex<()>; LINES],
 }
 
 /// What can be told apart about writes.
@@ -116,6 +121,7 @@ impl Connection {
             state: RwLock::new(State::Live(Arc::new(live))),
             closed: watch::Sender::new(false),
             generations: Default::default(),
+            turns: Default::default(),
         }
     }
 
@@ -138,12 +144,21 @@ impl Connection {
     pub(crate) async fn write(&self, query: &str, vars: Variables) -> StoreResult<Value> {
         match Audited::of(query, vars)? {
             (Some(audited), vars) => {
+                let _turn = self.turn(&audited).await;
                 let value = self.write_prepared(&audited.query, vars).await?;
                 audited.pending.is_written();
                 Ok(value)
             }
             (None, vars) => self.write_prepared(query, vars).await,
         }
+    }
+
+    /// Changes of one company meet at the head of its log. Those of this process stand in line for it, first come first served: left to the
+    /// database, fifty at once lose against each other until some of them have no patience left. Other processes are met there still.
+    async fn turn(&self, audited: &Audited) -> MutexGuard<'_, ()> {
+        let company = audited.pending.audit.entries.first().map_or(0, |(company, _)| company.0.as_u128());
+        let line = usize::try_from(company % LINES as u128).unwrap_or_default();
+        self.turns[line].lock().await
     }
 
     async fn write_prepared(&self, query: &str, vars: Variables) -> StoreResult<Value> {
@@ -174,6 +189,10 @@ impl Connection {
         let end = CountAtTheEnd(Arc::clone(self), scope);
         let task = runtime.spawn(async move {
             let end = end;
+            let _turn = match &audited {
+                Some(audited) => Some(end.0.turn(audited).await),
+                None => None,
+            };
             let text = audited.as_ref().map_or(query, |audited| audited.query.as_str());
             let done = end.0.write_prepared(text, vars).await;
             if let (Some(audited), Ok(_)) = (audited, &done) {

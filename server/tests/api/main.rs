@@ -1,7 +1,9 @@
 //! The program as a script sees it: the real binary, on a real socket, with a real embedded database.
 
 mod access;
+mod account;
 mod analyses;
+mod audit;
 mod backup;
 mod checks;
 mod cli;

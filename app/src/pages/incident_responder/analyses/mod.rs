@@ -9,7 +9,7 @@ mod words;
 pub use list::AnalysisListPage;
 pub use page::AnalysisPage;
 
-pub(super) use parts::{NotUnderstood, Paging};
+pub(crate) use parts::{NotUnderstood, Paging};
 pub(super) use words::duration;
 
 /// Where the pages are: *Incident Responder > Analyses*, then the page itself.

@@ -47,7 +47,8 @@ pub fn read(search: &str) -> (Shown, FieldErrors) {
 }
 
 /// A browser's field for a moment knows no time zone: what is typed into it is UTC, as everything on the page.
-fn with_zone(value: &str) -> String {
+#[must_use]
+pub fn with_zone(value: &str) -> String {
     let bare = value.get(10..11) == Some("T") && value.get(11..).is_some_and(|time| !time.contains(['Z', 'z', '+', '-']));
     match (bare, value.len()) {
         (true, 16) => format!("{value}:00Z"),
@@ -57,7 +58,8 @@ fn with_zone(value: &str) -> String {
 }
 
 /// A moment as URLs have it.
-fn moment(at: Timestamp) -> String {
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
