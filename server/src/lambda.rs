@@ -233,7 +233,7 @@ enum Opened {
     #[default]
     NotYet,
     Failed(Instant),
-    Open(App),
+    Open(Box<App>),
 }
 
 struct Function {
@@ -246,13 +246,13 @@ impl Function {
     async fn app(&self) -> Result<App, AppError> {
         let mut opened = self.app.lock().await;
         match &*opened {
-            Opened::Open(app) => return Ok(app.clone()),
+            Opened::Open(app) => return Ok(App::clone(app)),
             Opened::Failed(at) if at.elapsed() < PAUSE_AFTER_FAILURE => return Err(AppError::Unavailable),
             Opened::NotYet | Opened::Failed(_) => {}
         }
         match self.open().await {
             Ok(app) => {
-                *opened = Opened::Open(app.clone());
+                *opened = Opened::Open(Box::new(app.clone()));
                 Ok(app)
             }
             Err(error) => {
