@@ -179,11 +179,10 @@ const STEPS: &[Step] = &[
         call("duplicateIntegration", By::Token, "POST", path, json!({}))
     },
     |w| call("deleteIntegration", By::Token, "DELETE", format!("/api/v1/integrations/{}", w.id("integration")), Value::Null),
-    |w| {
-        // A link of a reported mail may be a secret of its own.
-        let link = "https://portal.example/reset/Zq8-reset-link-of-a-reported-mail";
-        w.secrets.push(link.to_string());
-        call("startAnalysis", By::Token, "POST", "/api/v1/analyses", json!({"url": link}))
+    |_| {
+        // What was analysed is told, as it is in the list of analyses.
+        let body = json!({"url": "https://portal.example/reported"});
+        call("startAnalysis", By::Token, "POST", "/api/v1/analyses", body)
     },
     |w| {
         // Who knows a webhook's path may send to it. It is shown to those who may change it, so it is not sealed.
