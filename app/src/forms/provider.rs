@@ -29,8 +29,8 @@ pub async fn handle(path: &str, fields: &Fields, context: &RequestContext) -> Fo
             Ok(invitation) => return shown(invitation, context),
             Err(error) => return FormResult::error(error, fields.keep(&["email"])),
         },
-        ([id], "suspend") => (platform.suspend_company(actor, *id).await.map(drop), *id, "company-suspended"),
-        ([id], "resume") => (platform.resume_company(actor, *id).await.map(drop), *id, "company-resumed"),
+        ([id], "suspend") => (platform.suspend_company(actor, id).await.map(drop), *id, "company-suspended"),
+        ([id], "resume") => (platform.resume_company(actor, id).await.map(drop), *id, "company-resumed"),
         ([id, "delete"], _) => (delete(id, fields, actor, context).await, *id, "company-deleted"),
         _ => return FormResult::NotFound,
     };
