@@ -58,7 +58,7 @@ fn Question(found: Found, outcome: FormOutcome) -> impl IntoView {
                     {if days == 0 { "." } else { "; until then it can be resumed, and nothing is lost." }}
                 </p>
                 <p>
-                    "Deleted are its people, their sessions and tokens, its invitations, proxy settings, integrations and their keys, analyses, traffic, health checks, the gateway's policy and people, and its audit log. Only that there was a company of this name, and who deleted it, stays in the installation's own audit log. Backups that were taken before still hold all of it."
+                    "Deleted are its people, their sessions and tokens, its invitations, proxy settings, integrations and their keys, analyses, traffic, health checks, the gateway's policy and people, and its audit log. What stays is in your own audit log, and that there was a company of this name in the installation's. Backups that were taken before still hold all of it."
                 </p>
             </div>
             <TextInput
