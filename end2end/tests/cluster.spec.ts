@@ -30,9 +30,9 @@ test("what is done at one server appears at the other one @hydrated @once", asyn
     await api.replace(corp, { name: "Corp-US", is_default: true });
     await expect(rowNames(page)).toHaveText(["Corp-US"], SOON);
     // The result of a test.
-    await expect(row(page, "Corp-US")).toContainText("Not tested");
+    await expect(row(page, "Corp-US")).toContainText("never tested");
     await api.test(corp.id);
-    await expect(row(page, "Corp-US")).not.toContainText("Not tested", SOON);
+    await expect(row(page, "Corp-US")).not.toContainText("never tested", SOON);
     // What is typed and where the focus is stays.
     const search = page.getByRole("searchbox", { name: "Search" });
     await search.focus();

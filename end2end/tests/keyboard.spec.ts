@@ -149,7 +149,7 @@ test.describe("keys @once", () => {
     await page.keyboard.press("Enter");
     await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
     await page.keyboard.press("Tab");
-    await expect(page.getByRole("link", { name: "API tokens" })).toBeFocused();
+    await expect(page.getByRole("link", { name: "Sign-in and security" })).toBeFocused();
     await page.keyboard.press("Escape");
     await expect(page.getByRole("button", { name: "Sign out" })).toBeHidden();
     await expect(avatar).toBeFocused();

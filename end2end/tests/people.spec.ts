@@ -38,6 +38,8 @@ async function accept(page: Page, link: string, called: string): Promise<void> {
 }
 
 test("somebody is invited, comes, gets another role, and is removed", async ({ ownServer, anotherContext, js, watch }) => {
+  // Each screen is also looked at by axe.
+  test.setTimeout(180_000);
   watch.allow(/status of (403|410)/);
   const mine = await anotherContext({ baseURL: ownServer.url, storageState: state(await signIn(ownServer.url)) });
   const page = await mine.newPage();
@@ -129,6 +131,7 @@ test("somebody is invited, comes, gets another role, and is removed", async ({ o
 });
 
 test("a provider keeps companies, and sees nothing of theirs", async ({ anotherContext, js, watch }) => {
+  test.setTimeout(180_000);
   watch.allow(/status of 403/);
   const server = await Gatehouse.start({ cloud: true });
   try {

@@ -191,6 +191,8 @@ fn Answer(answer: Result<Page<AnalysisView>, ApiError>, query: AnalysisQuery, ma
             "When somebody of your company analyses something, what the integrations said is kept here."
         };
         return view! {
+            // Others may be quicker.
+            <span data-refresh="5000" hidden></span>
             <div class="nothing-yet">
                 <EmptyState icon=IconName::Search title="No analyses yet" text/>
             </div>
@@ -199,6 +201,7 @@ fn Answer(answer: Result<Page<AnalysisView>, ApiError>, query: AnalysisQuery, ma
     }
     if page.items.is_empty() {
         return view! {
+            <span data-refresh="5000" hidden></span>
             <EmptyState icon=IconName::Search title="No matches" text="No analysis fits this search and these filters.">
                 <LinkButton href=urls::unfiltered(&query)>"Clear filters"</LinkButton>
             </EmptyState>
