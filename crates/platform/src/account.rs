@@ -4,7 +4,7 @@ use gatehouse_domain::{AppError, NewPassword, Operation, OwnSessionView, SecondF
 use totp_rs::{Algorithm, TOTP};
 
 use crate::{
-    Actor, Caller, CompanyId, PersonId, Platform, Sealed,
+    Actor, CompanyId, PersonId, Platform, Sealed,
     access::{hash, random_secret, session_id},
     audit::{audited, facts},
     passwords,
@@ -252,15 +252,6 @@ impl Platform {
         }
         self.access.forget_sign_in(&attempt).await.map_err(store_error)?;
         Ok(person)
-    }
-}
-
-/// Whether a caller is a session, whose secret is told from the others by it.
-#[must_use]
-pub fn session_of(caller: &Caller) -> Option<&Secret> {
-    match caller {
-        Caller::Session(secret) => Some(secret),
-        Caller::Token(_) => None,
     }
 }
 
