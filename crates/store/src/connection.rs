@@ -1,8 +1,8 @@
 //! The connection, and the one way every query takes.
 //!
-//! [`Connection::read`] and [`Connection::write`] run one statement. A write that lost against another one is started
-//! again, with growing pauses of random length, until it succeeds or [`PATIENCE`] ends. A server that went away is
-//! connected to again by the next query.
+//! [`Connection::of`] and [`Connection::of_all`] say how far a statement reaches, [`Reach::read`] and [`Reach::write`] run it. A write that lost
+//! against another one is started again, with growing pauses of random length, until it succeeds or [`PATIENCE`] ends. A server
+//! that went away is connected to again by the next query.
 
 use std::{
     sync::{
@@ -12,16 +12,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatehouse_platform::ports::{StoreError, StoreResult};
+use gatehouse_platform::{
+    CompanyId,
+    ports::{StoreError, StoreResult},
+};
 use surrealdb::{
-    Error, Surreal,
-    engine::any::Any,
+    Error,
     method::QueryStream,
-    types::{AuthError, NotAllowedError, QueryError, Value, Variables},
+    types::{NotAllowedError, QueryError, Value, Variables},
 };
 use tokio::sync::{Mutex, MutexGuard, RwLock, watch};
 
-use crate::{open::Endpoint, queries::audit::Audited, runtime::runtime};
+use crate::{
+    open::Endpoint,
+    queries::{audit::Audited, company_record, uuid_part},
+    runtime::runtime,
+    sessions::Sessions,
+};
 
 /// How long a write goes on against conflicts with other writes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,7 +107,7 @@ impl Drop for CountAtTheEnd {
 }
 
 enum State {
-    Live(Arc<Surreal<Any>>),
+    Live(Arc<Sessions>),
     /// It broke; the next query connects.
     Broken,
     /// Connecting failed, then and for this reason.
@@ -114,8 +121,15 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+/// A connection, and how far a statement reaches on it.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    connection: Arc<Connection>,
+    company: Option<CompanyId>,
+}
+
 impl Connection {
-    pub(crate) fn new(endpoint: Endpoint, live: Surreal<Any>) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, live: Sessions) -> Self {
         Self {
             endpoint,
             state: RwLock::new(State::Live(Arc::new(live))),
@@ -129,28 +143,14 @@ impl Connection {
         &self.endpoint
     }
 
-    /// Runs a statement that changes nothing.
-    pub(crate) async fn read(&self, query: &str, vars: Variables) -> StoreResult<Value> {
-        // A connection that broke since the last query is only noticed by using it; reading again does no harm.
-        match self.attempt(query, vars.clone()).await {
-            Err(Failure::Gone(_)) => self.attempt(query, vars).await,
-            other => other,
-        }
-        .map_err(|failure| failure.into_error(query))
+    /// For statements about one company: the tables' permissions (migration 0009) keep all others from them, also where a statement forgets to.
+    pub(crate) fn of(self: &Arc<Self>, company: CompanyId) -> Reach {
+        Reach { connection: Arc::clone(self), company: Some(company) }
     }
 
-    /// Runs a statement that may change something, again and again while it loses against others. What is to stand in the audit
-    /// log is written in the same transaction (`queries/audit.rs`).
-    pub(crate) async fn write(&self, query: &str, vars: Variables) -> StoreResult<Value> {
-        match Audited::of(query, vars)? {
-            (Some(audited), vars) => {
-                let _turn = self.turn(&audited).await;
-                let value = self.write_prepared(&audited.query, vars).await?;
-                audited.pending.is_written();
-                Ok(value)
-            }
-            (None, vars) => self.write_prepared(query, vars).await,
-        }
+    /// For what is nobody's or everybody's: the installation, who is asking, scheduled work, keys, companies themselves.
+    pub(crate) fn of_all(self: &Arc<Self>) -> Reach {
+        Reach { connection: Arc::clone(self), company: None }
     }
 
     /// Changes of one company meet at the head of its log. Those of this process stand in line for it, first come first served: left to the
@@ -159,48 +159,6 @@ impl Connection {
         let company = audited.pending.audit.entries.first().map_or(0, |(company, _)| company.0.as_u128());
         let line = usize::try_from(company % LINES as u128).unwrap_or_default();
         self.turns[line].lock().await
-    }
-
-    async fn write_prepared(&self, query: &str, vars: Variables) -> StoreResult<Value> {
-        let begin = Instant::now();
-        let mut pause = Duration::from_millis(2);
-        loop {
-            match self.attempt(query, vars.clone()).await {
-                Ok(value) => return Ok(value),
-                Err(Failure::Conflict) if begin.elapsed() < PATIENCE => {
-                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.2..1.0))).await;
-                    pause = (pause * 2).min(Duration::from_millis(250));
-                }
-                Err(failure) => return Err(failure.into_error(query)),
-            }
-        }
-    }
-
-    /// As [`Connection::write`], for what changes something in a [`Scope`].
-    ///
-    /// Counted before it begins and after it has ended: who notes the number, reads, and finds the same number later has
-    /// read what still holds. A caller who goes away leaves the write running, so the second count is the write's, not the
-    /// caller's.
-    pub(crate) async fn write_in(self: &Arc<Self>, scope: Scope, query: &'static str, vars: Variables) -> StoreResult<Value> {
-        let runtime = runtime().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        // Here, and not in the task: what is to be written is the caller's.
-        let (audited, vars) = Audited::of(query, vars)?;
-        self.count(scope);
-        let end = CountAtTheEnd(Arc::clone(self), scope);
-        let task = runtime.spawn(async move {
-            let end = end;
-            let _turn = match &audited {
-                Some(audited) => Some(end.0.turn(audited).await),
-                None => None,
-            };
-            let text = audited.as_ref().map_or(query, |audited| audited.query.as_str());
-            let done = end.0.write_prepared(text, vars).await;
-            if let (Some(audited), Ok(_)) = (audited, &done) {
-                audited.pending.is_written();
-            }
-            done
-        });
-        task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("a write failed: {error}"))))
     }
 
     fn count(&self, scope: Scope) {
@@ -212,12 +170,19 @@ impl Connection {
         (!self.endpoint.is_remote()).then(|| self.generations[scope as usize].load(Ordering::SeqCst))
     }
 
-    async fn attempt(&self, query: &str, vars: Variables) -> Result<Value, Failure> {
-        let db = self.live().await.map_err(Failure::Gone)?;
+    async fn attempt(&self, company: Option<CompanyId>, query: &str, mut vars: Variables) -> Result<Value, Failure> {
+        let sessions = self.live().await.map_err(Failure::Gone)?;
+        if let Some(company) = company {
+            vars.insert("tenant", company_record(company));
+            vars.insert("tenant_key", uuid_part(company.0));
+        }
         let runtime = runtime().map_err(|error| Failure::Gone(error.to_string()))?;
         let mut task = runtime.spawn({
-            let (db, query) = (Arc::clone(&db), query.to_string());
-            async move { db.query(query).bind(vars).await?.take::<Value>(0) }
+            let (sessions, query) = (Arc::clone(&sessions), query.to_string());
+            async move {
+                let db = if company.is_some() { &sessions.one } else { &sessions.all };
+                db.query(query).bind(vars).await?.take::<Value>(0)
+            }
         });
         let failure = tokio::select! {
             answer = &mut task => match answer {
@@ -233,7 +198,7 @@ impl Connection {
         if matches!(failure, Failure::Gone(_)) && self.endpoint.is_remote() {
             let mut state = self.state.write().await;
             // Another query may have noticed first and have connected again already.
-            if matches!(&*state, State::Live(current) if Arc::ptr_eq(current, &db)) {
+            if matches!(&*state, State::Live(current) if Arc::ptr_eq(current, &sessions)) {
                 *state = State::Broken;
             }
         }
@@ -263,8 +228,8 @@ impl Connection {
     ) -> StoreResult<(QueryStream<Value>, watch::Receiver<bool>)> {
         // Noted first: a close that comes in between is not missed.
         let closed = self.closed.subscribe();
-        let db = self.live().await.map_err(StoreError::Unavailable)?;
-        let begin = async { db.query(query).bind(vars).await?.stream::<Value>(0) };
+        let sessions = self.live().await.map_err(StoreError::Unavailable)?;
+        let begin = async { sessions.all.query(query).bind(vars).await?.stream::<Value>(0) };
         match tokio::time::timeout(LIVE_TIMEOUT, begin).await {
             Ok(Ok(stream)) => Ok((stream, closed)),
             Ok(Err(error)) => Err(Failure::of(&error).into_error(query)),
@@ -278,23 +243,23 @@ impl Connection {
     }
 
     /// The connection, made anew where it broke.
-    pub(crate) async fn live(&self) -> Result<Arc<Surreal<Any>>, String> {
-        if let State::Live(db) = &*self.state.read().await {
-            return Ok(Arc::clone(db));
+    pub(crate) async fn live(&self) -> Result<Arc<Sessions>, String> {
+        if let State::Live(sessions) = &*self.state.read().await {
+            return Ok(Arc::clone(sessions));
         }
         let mut state = self.state.write().await;
         match &*state {
-            State::Live(db) => return Ok(Arc::clone(db)),
+            State::Live(sessions) => return Ok(Arc::clone(sessions)),
             State::Closed => return Err("it was closed".into()),
             State::Failed(at, why) if at.elapsed() < PAUSE_AFTER_FAILURE => return Err(why.clone()),
             State::Broken | State::Failed(..) => {}
         }
         match self.endpoint.clone().reconnect().await {
-            Ok(db) => {
+            Ok(sessions) => {
                 tracing::info!(endpoint = ?self.endpoint, "connected to the database again");
-                let db = Arc::new(db);
-                *state = State::Live(Arc::clone(&db));
-                Ok(db)
+                let sessions = Arc::new(sessions);
+                *state = State::Live(Arc::clone(&sessions));
+                Ok(sessions)
             }
             Err(error) => {
                 *state = State::Failed(Instant::now(), error.to_string());
@@ -311,12 +276,91 @@ impl Connection {
         self.count(Scope::Proxies);
         self.count(Scope::People);
         // An embedded database is shut down when the last handle is gone; a query that still runs holds one.
-        if let State::Live(db) = before {
+        if let State::Live(sessions) = before {
             let begin = Instant::now();
-            while Arc::strong_count(&db) > 1 && begin.elapsed() < QUERY_TIMEOUT {
+            while Arc::strong_count(&sessions) > 1 && begin.elapsed() < QUERY_TIMEOUT {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
+    }
+}
+
+impl Reach {
+    /// Runs a statement that changes nothing.
+    pub(crate) async fn read(&self, query: &str, vars: Variables) -> StoreResult<Value> {
+        // A connection that broke since the last query is only noticed by using it; reading again does no harm.
+        match self.attempt(query, vars.clone()).await {
+            Err(Failure::Gone(_)) => self.attempt(query, vars).await,
+            other => other,
+        }
+        .map_err(|failure| failure.into_error(query))
+    }
+
+    /// Runs a statement that may change something, again and again while it loses against others. What is to stand in the audit
+    /// log is written in the same transaction (`queries/audit.rs`).
+    pub(crate) async fn write(&self, query: &str, vars: Variables) -> StoreResult<Value> {
+        match Audited::of(query, vars)? {
+            (Some(audited), vars) => {
+                let _turn = self.connection.turn(&audited).await;
+                let value = self.with_log_of(&audited).write_prepared(&audited.query, vars).await?;
+                audited.pending.is_written();
+                Ok(value)
+            }
+            (None, vars) => self.write_prepared(query, vars).await,
+        }
+    }
+
+    /// As [`Reach::write`], for what changes something in a [`Scope`].
+    ///
+    /// Counted before it begins and after it has ended: who notes the number, reads, and finds the same number later has
+    /// read what still holds. A caller who goes away leaves the write running, so the second count is the write's, not the
+    /// caller's.
+    pub(crate) async fn write_in(&self, scope: Scope, query: &'static str, vars: Variables) -> StoreResult<Value> {
+        let runtime = runtime().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        // Here, and not in the task: what is to be written is the caller's.
+        let (audited, vars) = Audited::of(query, vars)?;
+        self.connection.count(scope);
+        let end = CountAtTheEnd(Arc::clone(&self.connection), scope);
+        let reach = audited.as_ref().map_or_else(|| self.clone(), |audited| self.with_log_of(audited));
+        let task = runtime.spawn(async move {
+            let end = end;
+            let _turn = match &audited {
+                Some(audited) => Some(end.0.turn(audited).await),
+                None => None,
+            };
+            let text = audited.as_ref().map_or(query, |audited| audited.query.as_str());
+            let done = reach.write_prepared(text, vars).await;
+            if let (Some(audited), Ok(_)) = (audited, &done) {
+                audited.pending.is_written();
+            }
+            done
+        });
+        task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("a write failed: {error}"))))
+    }
+
+    /// What a provider does to a company stands in both their logs, and so reaches further than either.
+    fn with_log_of(&self, audited: &Audited) -> Self {
+        let only_ours = audited.pending.audit.entries.iter().all(|(company, _)| Some(*company) == self.company);
+        Self { connection: Arc::clone(&self.connection), company: self.company.filter(|_| only_ours) }
+    }
+
+    async fn write_prepared(&self, query: &str, vars: Variables) -> StoreResult<Value> {
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            match self.attempt(query, vars.clone()).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Conflict) if begin.elapsed() < PATIENCE => {
+                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.2..1.0))).await;
+                    pause = (pause * 2).min(Duration::from_millis(250));
+                }
+                Err(failure) => return Err(failure.into_error(query)),
+            }
+        }
+    }
+
+    async fn attempt(&self, query: &str, vars: Variables) -> Result<Value, Failure> {
+        self.connection.attempt(self.company, query, vars).await
     }
 }
 
@@ -333,9 +377,7 @@ impl Failure {
             return Self::Gone(message.into());
         }
         // A session that the server forgot (it was started again) answers like this; connecting again signs in again.
-        if let Some(NotAllowedError::Auth(AuthError::TokenExpired | AuthError::SessionExpired | AuthError::NotAllowed { .. })) =
-            error.not_allowed_details()
-        {
+        if let Some(NotAllowedError::Auth(_)) = error.not_allowed_details() {
             return Self::Gone(message.into());
         }
         // The engine has no kind for a unique index's refusal (surrealdb-idx 3.3.5, `error.rs`: IndexExists).

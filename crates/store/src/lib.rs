@@ -31,6 +31,8 @@
 //!
 //! The loser of a conflict starts again from a new snapshot ([`connection`]); a use case never sees it.
 //!
+//! What is about one company reaches no other, also where a statement forgets to say which: the tables' permissions see to it ([`sessions`]).
+//!
 //! What is asked for with every page is kept while nothing it came from is written ([`kept`]); only of an embedded database,
 //! whose one writer is this process.
 //!
@@ -47,6 +49,7 @@ mod ports;
 mod queries;
 mod row;
 mod runtime;
+mod sessions;
 mod upgrade;
 mod wal;
 
@@ -75,7 +78,18 @@ impl Store {
     /// What the database says.
     pub async fn raw(&self, query: &str) -> gatehouse_platform::ports::StoreResult<String> {
         use surrealdb::types::ToSql as _;
-        self.connection.write(query, surrealdb::types::Variables::new()).await.map(|value| value.to_sql())
+        self.connection.of_all().write(query, surrealdb::types::Variables::new()).await.map(|value| value.to_sql())
+    }
+
+    /// Runs any statement as those about one company are run; gives its answer as SurrealQL.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn raw_of(
+        &self, company: gatehouse_platform::CompanyId, query: &str,
+    ) -> gatehouse_platform::ports::StoreResult<String> {
+        use surrealdb::types::ToSql as _;
+        self.connection.of(company).write(query, surrealdb::types::Variables::new()).await.map(|value| value.to_sql())
     }
 
     /// The tables there are.
@@ -84,6 +98,6 @@ impl Store {
     /// What the database says.
     pub async fn tables(&self) -> Result<Vec<String>, OpenError> {
         let db = self.connection.live().await.map_err(OpenError::Database)?;
-        migrations::tables(&*db).await
+        migrations::tables(&db.all).await
     }
 }

@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, name: "gateway people", text: include_str!("../migrations/0006_gateway_people.surql") },
     Migration { number: 7, name: "access", text: include_str!("../migrations/0007_access.surql") },
     Migration { number: 8, name: "turns", text: include_str!("../migrations/0008_turns.surql") },
+    Migration { number: 9, name: "permissions", text: include_str!("../migrations/0009_permissions.surql") },
 ];
 
 /// How long other programs that start at the same time may keep this one from its turn.

@@ -14,10 +14,10 @@ use surrealdb::{
     opt::auth::{Credentials, Database, Namespace, Root, Signin},
 };
 
-use crate::{Store, connection::Connection, folder, migrations, runtime::runtime, upgrade};
+use crate::{Store, connection::Connection, folder, migrations, runtime::runtime, sessions::Sessions, upgrade};
 
-const NAMESPACE: &str = "gatehouse";
-const DATABASE: &str = "gatehouse";
+pub(crate) const NAMESPACE: &str = "gatehouse";
+pub(crate) const DATABASE: &str = "gatehouse";
 
 /// How long a server may take to take a connection and a sign-in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -234,11 +234,11 @@ impl Endpoint {
     }
 
     /// Connects again, to the same database as before: one that lost its tables is another.
-    pub(crate) async fn reconnect(self) -> Result<Surreal<Any>, OpenError> {
+    pub(crate) async fn reconnect(self) -> Result<Sessions, OpenError> {
         let again = async move {
-            let db = self.connect().await?;
+            let (db, other) = self.connect_with_another().await?;
             migrations::verify(&db).await?;
-            Ok(db)
+            Sessions::begin(db, other).await
         };
         on_our_threads(again).await?.unwrap_or_else(|panic| Err(OpenError::Database(panic.to_string())))
     }
@@ -248,6 +248,12 @@ impl Endpoint {
     /// # Errors
     /// [`OpenError`].
     pub(crate) async fn connect(&self) -> Result<Surreal<Any>, OpenError> {
+        self.connect_with_another().await.map(|(db, _)| db)
+    }
+
+    /// As [`Endpoint::connect`]; of a server, with another session on the same connection, which nobody has signed in. (A clone of one that
+    /// is signed in signs in again: the server takes the time for the password.)
+    async fn connect_with_another(&self) -> Result<(Surreal<Any>, Option<Surreal<Any>>), OpenError> {
         match self {
             Self::Folder(path) => {
                 // `sync=every`: a commit is answered when it is on the disk (surrealdb-kvs-surrealkv, `cnf.rs`). It is the default,
@@ -256,17 +262,18 @@ impl Endpoint {
                     .await
                     .map_err(|error| folder_error(path, &error))?;
                 select(&db).await.map_err(|error| folder_error(path, &error))?;
-                Ok(db)
+                Ok((db, None))
             }
             Self::Memory => {
                 let db = any::connect("mem://").await.map_err(|error| OpenError::Database(error.to_string()))?;
                 select(&db).await.map_err(|error| OpenError::Database(error.to_string()))?;
-                Ok(db)
+                Ok((db, None))
             }
             Self::Remote { url, user, password } => {
                 let unreachable = |why: String| OpenError::Unreachable { address: url.clone(), why };
                 let connect = async {
                     let db = any::connect(url.as_str()).await.map_err(|error| unreachable(error.to_string()))?;
+                    let other = db.clone();
                     if let Some(user) = user {
                         sign_in(&db, user, password.expose()).await.map_err(|error| match error.is_connection() {
                             true => unreachable(error.to_string()),
@@ -277,7 +284,7 @@ impl Endpoint {
                         true => OpenError::WrongCredentials { address: url.clone(), why: error.to_string() },
                         false => OpenError::Database(error.to_string()),
                     })?;
-                    Ok(db)
+                    Ok((db, Some(other)))
                 };
                 match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
                     Ok(result) => result,
@@ -367,10 +374,10 @@ impl Store {
                 if let Endpoint::Folder(path) = &endpoint {
                     folder::prepare(path)?;
                 }
-                let mut db = endpoint.connect().await?;
+                let (mut db, other) = endpoint.connect_with_another().await?;
                 if as_it_is {
                     migrations::require_latest(&db).await?;
-                    return Ok(db);
+                    return Sessions::begin(db, other).await;
                 }
                 if let Endpoint::Folder(path) = &endpoint {
                     db = upgrade::keep_copy(path, &endpoint, db).await?;
@@ -379,10 +386,10 @@ impl Store {
                 if let (Endpoint::Folder(path), true) = (&endpoint, upgraded) {
                     upgrade::forget_old_copies(path);
                 }
-                Ok(db)
+                Sessions::begin(db, other).await
             }
         };
-        let db = match (on_our_threads(task).await?, &endpoint) {
+        let sessions = match (on_our_threads(task).await?, &endpoint) {
             (Ok(result), _) => result?,
             // The engine may panic on files it did not expect, and that is an answer too.
             (Err(_), Endpoint::Folder(path)) => {
@@ -390,7 +397,7 @@ impl Store {
             }
             (Err(panic), _) => return Err(OpenError::Database(panic.to_string())),
         };
-        Ok(Self { connection: Arc::new(Connection::new(endpoint, db)), kept: Arc::new(crate::kept::Kept::new()) })
+        Ok(Self { connection: Arc::new(Connection::new(endpoint, sessions)), kept: Arc::new(crate::kept::Kept::new()) })
     }
 
     /// Closes the database for all clones, and, for a folder, waits until another process can open it. Queries that run

@@ -76,9 +76,9 @@ impl Store {
         let store = self.clone();
         begin(async move |out| {
             let mut closed = store.connection.closed();
-            let db = store.connection.live().await.map_err(BackupError::Database)?;
+            let sessions = store.connection.live().await.map_err(BackupError::Database)?;
             let summary = tokio::select! {
-                result = take(&db, &out) => result?,
+                result = take(&sessions.all, &out) => result?,
                 _ = closed.wait_for(|closed| *closed) => return Err(BackupError::Closed),
             };
             give(&out, BackupPart::Done(summary)).await

@@ -82,14 +82,14 @@ impl Store {
             content: Value::Object(content),
             files: files,
         };
-        outcome(self.connection.write(CREATE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write(CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn analysis(
         &self, company: CompanyId, id: AnalysisId,
     ) -> StoreResult<(AnalysisRecord, Vec<AnalysisResult>)> {
         let vars = vars! { id: analysis_record(company, id), results: below("analysis_result", key(company, id)) };
-        let mut answer = outcome(self.connection.read(ONE, vars).await?)?;
+        let mut answer = outcome(self.connection.of(company).read(ONE, vars).await?)?;
         let changed = answer.rows("results")?;
         let mut row = answer.row("row")?.ok_or(StoreError::NotFound)?;
         let what = format!("a result of the analysis {id}");
@@ -108,7 +108,7 @@ impl Store {
     pub(crate) async fn analysis_file(
         &self, company: CompanyId, id: AnalysisId, sha256: &str,
     ) -> StoreResult<Option<FileContent>> {
-        let answer = self.connection.read(FILE, vars! { id: file_record(company, id, sha256) }).await?;
+        let answer = self.connection.of(company).read(FILE, vars! { id: file_record(company, id, sha256) }).await?;
         let Some(mut row) = Row::optional(answer)? else {
             return Ok(None);
         };
@@ -152,7 +152,7 @@ impl Store {
             "SELECT * OMIT search, plan FROM analysis WITH INDEX analysis_order WHERE company = $company{conditions}
             ORDER BY uuid {direction} LIMIT $limit"
         );
-        let mut rows = Row::list(self.connection.read(&text, vars).await?)?;
+        let mut rows = Row::list(self.connection.of(company).read(&text, vars).await?)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let items = rows.into_iter().map(read).collect::<StoreResult<Vec<_>>>()?;
@@ -174,14 +174,14 @@ impl Store {
             state: Value::Object(state(how_far, Some(lease))),
             files: below("analysis_file", key(company, id)),
         };
-        decode(self.connection.write(WRITE, vars).await?)
+        decode(self.connection.of(company).write(WRITE, vars).await?)
     }
 
     pub(crate) async fn take_unattended(
         &self, now: Timestamp, lease: &Lease, limit: u32,
     ) -> StoreResult<Vec<(CompanyId, AnalysisId)>> {
         let vars = vars! { now: now, holder: lease.holder.clone(), until: lease.until, limit: i64::from(limit) };
-        let ids: Vec<RecordId> = decode(self.connection.write(TAKE, vars).await?)?;
+        let ids: Vec<RecordId> = decode(self.connection.of_all().write(TAKE, vars).await?)?;
         let parse = |id: RecordId| {
             let parts = key_parts(id).unwrap_or_default();
             let mut parts = parts.into_iter().map(|part| Uuid::from_value(part).ok());

@@ -71,11 +71,11 @@ impl Audited {
 
 impl Store {
     pub(crate) async fn append_audit(&self) -> StoreResult<()> {
-        self.connection.write(NOTHING_ELSE, vars! {}).await.map(drop)
+        self.connection.of_all().write(NOTHING_ELSE, vars! {}).await.map(drop)
     }
 
     pub(crate) async fn audit_head(&self, company: CompanyId) -> StoreResult<AuditHead> {
-        match Row::optional(self.connection.read(HEAD, vars! { id: head_record(company) }).await?)? {
+        match Row::optional(self.connection.of(company).read(HEAD, vars! { id: head_record(company) }).await?)? {
             Some(mut row) => Ok(AuditHead { number: row.take("number")?, hash: row.take("hash")? }),
             None => Ok(AuditHead::default()),
         }
@@ -83,7 +83,7 @@ impl Store {
 
     pub(crate) async fn audit_entries(&self, company: CompanyId, begin: u64, end: u64) -> StoreResult<Vec<StoredEntry>> {
         let key = |number: u64| vec![uuid_part(company.0), i64::try_from(number).unwrap_or(i64::MAX).into_value()];
-        let rows = self.connection.read(ENTRIES, vars! { range: range("audit", key(begin), key(end)) }).await?;
+        let rows = self.connection.of(company).read(ENTRIES, vars! { range: range("audit", key(begin), key(end)) }).await?;
         Row::list(rows)?.into_iter().map(read).collect()
     }
 }

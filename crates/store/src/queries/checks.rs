@@ -61,7 +61,8 @@ const CHANGES: &str = "SELECT VALUE data FROM $range ORDER BY id DESC LIMIT $lim
 
 impl Store {
     pub(crate) async fn checks(&self, company: CompanyId) -> StoreResult<ChecksRecord> {
-        let Some(mut row) = Row::optional(self.connection.read(ONE, vars! { id: checks_record(company) }).await?)? else {
+        let Some(mut row) = Row::optional(self.connection.of(company).read(ONE, vars! { id: checks_record(company) }).await?)?
+        else {
             return Ok(ChecksRecord::default());
         };
         let setting = row.optional_uuid("webhook_proxy_setting")?;
@@ -101,11 +102,11 @@ impl Store {
             webhook_proxy: if told || !is_setting { choice } else { "default" },
             next_at: record.next_at,
         };
-        outcome(self.connection.write_in(Scope::Proxies, PUT, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::Proxies, PUT, vars).await?).map(drop)
     }
 
     pub(crate) async fn take_due_checks(&self, now: Timestamp, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>> {
-        let due = Row::list(self.connection.read(DUE, vars! { now: now, limit: i64::from(limit) }).await?)?;
+        let due = Row::list(self.connection.of_all().read(DUE, vars! { now: now, limit: i64::from(limit) }).await?)?;
         let mut taken = Vec::new();
         for mut row in due {
             let id: RecordId = row.take("id")?;
@@ -120,12 +121,12 @@ impl Store {
 
     pub(crate) async fn record_webhook_message(&self, company: CompanyId, message: &WebhookMessage) -> StoreResult<()> {
         let vars = vars! { id: checks_record(company), message: json(message)? };
-        self.connection.write(MESSAGE, vars).await.map(drop)
+        self.connection.of(company).write(MESSAGE, vars).await.map(drop)
     }
 
     pub(crate) async fn record_health_change(&self, company: CompanyId, change: &HealthChange) -> StoreResult<()> {
         let id = Uuid::try_parse(&change.id).map_err(|error| StoreError::Internal(error.to_string()))?;
-        self.connection.write(CHANGE, vars! { id: change_record(company, id), data: json(change)? }).await.map(drop)
+        self.connection.of(company).write(CHANGE, vars! { id: change_record(company, id), data: json(change)? }).await.map(drop)
     }
 
     pub(crate) async fn health_changes(&self, company: CompanyId, limit: u32) -> StoreResult<Vec<HealthChange>> {
@@ -134,7 +135,7 @@ impl Store {
             range: below("health_change", vec![uuid_part(company.0)]),
             limit: i64::try_from(limit).unwrap_or(i64::MAX),
         };
-        let rows: Vec<String> = decode(self.connection.read(CHANGES, vars).await?)?;
+        let rows: Vec<String> = decode(self.connection.of(company).read(CHANGES, vars).await?)?;
         rows.iter().map(|text| of_json("a change of health", text)).collect()
     }
 }

@@ -97,7 +97,7 @@ const ALL: &str = "SELECT id, name, created_at FROM company ORDER BY created_at,
 
 impl Store {
     pub(crate) async fn is_empty(&self) -> StoreResult<bool> {
-        decode(self.connection.read(IS_EMPTY, vars! {}).await?)
+        decode(self.connection.of_all().read(IS_EMPTY, vars! {}).await?)
     }
 
     pub(crate) async fn create_first_company(
@@ -112,28 +112,28 @@ impl Store {
             content: content(company, owner, now),
             now: now,
         };
-        outcome(self.connection.write_in(Scope::People, CREATE_FIRST, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, CREATE_FIRST, vars).await?).map(drop)
     }
 
     pub(crate) async fn create_company(&self, company: CompanyId, name: &CompanyName, now: Timestamp) -> StoreResult<()> {
         let vars = vars! { company: company_record(company), name: name.as_str(), name_key: name.key(), now: now };
-        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn company_by_name(&self, name: &CompanyName) -> StoreResult<Option<CompanyId>> {
-        let found: Vec<RecordId> = decode(self.connection.read(BY_NAME, vars! { name_key: name.key() }).await?)?;
+        let found: Vec<RecordId> = decode(self.connection.of_all().read(BY_NAME, vars! { name_key: name.key() }).await?)?;
         Ok(found.first().and_then(key).map(CompanyId))
     }
 
     pub(crate) async fn companies(&self) -> StoreResult<Vec<(CompanyId, CompanyName)>> {
-        Row::list(self.connection.read(ALL, vars! {}).await?)?
+        Row::list(self.connection.of_all().read(ALL, vars! {}).await?)?
             .into_iter()
             .map(|mut row| Ok((CompanyId(row.uuid("id")?), row.parse("name", CompanyName::parse)?)))
             .collect()
     }
 
     pub(crate) async fn company_records(&self) -> StoreResult<Vec<CompanyRecord>> {
-        let mut all = Row::new(self.connection.read(RECORDS, vars! {}).await?)?;
+        let mut all = Row::new(self.connection.of_all().read(RECORDS, vars! {}).await?)?;
         let mut counts = HashMap::new();
         for mut row in all.rows("counts")? {
             counts.insert(row.uuid("company")?, row.take::<u64>("number")?);
@@ -156,11 +156,11 @@ impl Store {
         &self, company: CompanyId, suspended_at: Option<Timestamp>, delete_after: Option<Timestamp>,
     ) -> StoreResult<()> {
         let vars = vars! { id: company_record(company), suspended_at: suspended_at, delete_after: delete_after };
-        outcome(self.connection.write_in(Scope::People, SET_STATE, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, SET_STATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn companies_to_delete(&self, now: Timestamp) -> StoreResult<Vec<(CompanyId, CompanyName)>> {
-        Row::list(self.connection.read(TO_DELETE, vars! { now: now }).await?)?
+        Row::list(self.connection.of_all().read(TO_DELETE, vars! { now: now }).await?)?
             .into_iter()
             .map(|mut row| Ok((CompanyId(row.uuid("id")?), row.parse("name", CompanyName::parse)?)))
             .collect()
@@ -168,7 +168,7 @@ impl Store {
 
     pub(crate) async fn purge_company(&self, company: CompanyId, now: Timestamp) -> StoreResult<()> {
         let id = company_record(company);
-        if !decode::<bool>(self.connection.read(IS_DUE, vars! { company: id.clone(), now: now }).await?)? {
+        if !decode::<bool>(self.connection.of_all().read(IS_DUE, vars! { company: id.clone(), now: now }).await?)? {
             return Err(StoreError::NotFound);
         }
         self.delete_all(SESSIONS, vars! { company: id.clone() }).await?;
@@ -184,11 +184,11 @@ impl Store {
         let turns = "SELECT VALUE id FROM turn WHERE record::id(id)[1] = $key LIMIT $limit";
         self.delete_all(turns, vars! { key: uuid_part(company.0) }).await?;
         let keys: Vec<_> = BY_KEY.iter().map(|table| record(table, company.0)).collect();
-        match self.connection.write("DELETE $ids RETURN NONE", vars! { ids: keys }).await {
+        match self.connection.of_all().write("DELETE $ids RETURN NONE", vars! { ids: keys }).await {
             Ok(_) | Err(StoreError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        outcome(self.connection.write_in(Scope::People, DELETE, vars! { company: id, now: now }).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, DELETE, vars! { company: id, now: now }).await?).map(drop)
     }
 }
 

@@ -47,15 +47,15 @@ const REVISION: &str = "RETURN (SELECT VALUE revision FROM ONLY $of) ?? 0";
 
 const PUT_PERSON: &str = "{
     IF !record::exists($company) { RETURN { outcome: 'not_found' } };
-    LET $owner = (SELECT VALUE company FROM ONLY $id);
-    IF $owner != NONE AND $owner != $company { RETURN { outcome: 'not_found' } };
     LET $before = (SELECT VALUE revision FROM ONLY $of FOR UPDATE) ?? 0;
     IF $before != $revision { RETURN { outcome: 'changed', version: $before } };
     LET $same = (SELECT VALUE id FROM gateway_person WHERE company = $company AND name_key = $name_key AND id != $id LIMIT 1);
     IF array::len($same) > 0 { RETURN { outcome: 'name_taken' } };
+    LET $written = (UPSERT $id SET company = $company, name = $name, name_key = $name_key, password_hash = $password_hash, groups = $groups,
+        version = $version, created_at = $created_at, updated_at = $updated_at RETURN VALUE id);
+    -- Somebody of another company is not there for us, and not written.
+    IF array::len($written) = 0 { RETURN { outcome: 'not_found' } };
     UPSERT $of SET company = $company, revision = $before + 1 RETURN NONE;
-    UPSERT $id SET company = $company, name = $name, name_key = $name_key, password_hash = $password_hash, groups = $groups,
-        version = $version, created_at = $created_at, updated_at = $updated_at RETURN NONE;
     -- AUDIT
     RETURN { outcome: 'done' };
 }";
@@ -76,7 +76,7 @@ const LIVE: &str = "LIVE SELECT revision FROM gateway WHERE id = $id";
 impl Store {
     pub(crate) async fn gateway(&self, company: CompanyId) -> StoreResult<GatewayRecord> {
         let vars = vars! { id: gateway_record(company), company: company_record(company) };
-        let mut all = Row::new(self.connection.read(ALL, vars).await?)?;
+        let mut all = Row::new(self.connection.of(company).read(ALL, vars).await?)?;
         let people = all.rows("people")?.into_iter().map(read_person).collect::<StoreResult<_>>()?;
         let proxies = all.rows("proxies")?.into_iter().map(proxy_setting::alone).collect::<StoreResult<_>>()?;
         let Some(mut row) = all.row("of")? else { return Ok(GatewayRecord { people, proxies, ..GatewayRecord::default() }) };
@@ -118,12 +118,12 @@ impl Store {
             now: now,
         };
         // Who uses which proxy setting is told with the settings.
-        outcome(self.connection.write_in(Scope::Proxies, PUT, vars).await?)?;
+        outcome(self.connection.of(company).write_in(Scope::Proxies, PUT, vars).await?)?;
         self.gateway(company).await
     }
 
     pub(crate) async fn gateway_revision(&self, company: CompanyId) -> StoreResult<u64> {
-        decode(self.connection.read(REVISION, vars! { of: gateway_record(company) }).await?)
+        decode(self.connection.of(company).read(REVISION, vars! { of: gateway_record(company) }).await?)
     }
 
     pub(crate) async fn put_gateway_person(
@@ -142,7 +142,7 @@ impl Store {
             created_at: person.created_at,
             updated_at: person.updated_at,
         };
-        outcome(self.connection.write(PUT_PERSON, vars).await?).map(drop)
+        outcome(self.connection.of(company).write(PUT_PERSON, vars).await?).map(drop)
     }
 
     pub(crate) async fn delete_gateway_person(&self, company: CompanyId, revision: u64, id: GatewayPersonId) -> StoreResult<()> {
@@ -152,7 +152,7 @@ impl Store {
             company: company_record(company),
             revision: number(revision),
         };
-        outcome(self.connection.write(DELETE_PERSON, vars).await?).map(drop)
+        outcome(self.connection.of(company).write(DELETE_PERSON, vars).await?).map(drop)
     }
 
     pub(crate) async fn watch_gateway(&self, company: CompanyId) -> StoreResult<mpsc::Receiver<()>> {

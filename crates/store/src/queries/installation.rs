@@ -12,14 +12,14 @@ const SWAP: &str = "UPDATE installation:main SET key_id = $to WHERE key_id = $fr
 
 impl Store {
     pub(crate) async fn key_id(&self) -> StoreResult<Option<String>> {
-        decode(self.connection.read(KEY_ID, vars! {}).await?)
+        decode(self.connection.of_all().read(KEY_ID, vars! {}).await?)
     }
 
     pub(crate) async fn init_key_id(&self, key_id: &str) -> StoreResult<()> {
-        self.connection.write(INIT, vars! { key_id: key_id }).await.map(drop)
+        self.connection.of_all().write(INIT, vars! { key_id: key_id }).await.map(drop)
     }
 
     pub(crate) async fn swap_key_id(&self, from: &str, to: &str) -> StoreResult<()> {
-        self.connection.write(SWAP, vars! { from: from, to: to }).await.map(drop)
+        self.connection.of_all().write(SWAP, vars! { from: from, to: to }).await.map(drop)
     }
 }

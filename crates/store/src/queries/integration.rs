@@ -135,13 +135,13 @@ pub(crate) type ForeignSecret = (CompanyId, SecretOwner, Sealed, IntegrationReco
 
 impl Store {
     pub(crate) async fn integrations(&self, company: CompanyId) -> StoreResult<Vec<IntegrationRecord>> {
-        let rows = self.connection.read(ALL, vars! { company: company_record(company) }).await?;
+        let rows = self.connection.of(company).read(ALL, vars! { company: company_record(company) }).await?;
         Row::list(rows)?.into_iter().map(read).collect()
     }
 
     pub(crate) async fn integration(&self, company: CompanyId, id: IntegrationId) -> StoreResult<IntegrationRecord> {
         let vars = vars! { company: company_record(company), id: integration_record(id) };
-        Row::optional(self.connection.read(ONE, vars).await?)?.map_or(Err(StoreError::NotFound), read)
+        Row::optional(self.connection.of(company).read(ONE, vars).await?)?.map_or(Err(StoreError::NotFound), read)
     }
 
     pub(crate) async fn create_integration(
@@ -153,7 +153,7 @@ impl Store {
         content.insert("created_at", now);
         let mut vars = write_vars(company, id, write, content);
         vars.insert("limit", i64::try_from(MAX_INTEGRATIONS).unwrap_or(i64::MAX));
-        one(self.connection.write_in(Scope::Proxies, CREATE, vars).await?)
+        one(self.connection.of(company).write_in(Scope::Proxies, CREATE, vars).await?)
     }
 
     pub(crate) async fn replace_integration(
@@ -161,7 +161,7 @@ impl Store {
     ) -> StoreResult<IntegrationRecord> {
         let mut vars = write_vars(company, id, write, content(write, now)?);
         vars.insert("version", version_number(version));
-        one(self.connection.write_in(Scope::Proxies, REPLACE, vars).await?)
+        one(self.connection.of(company).write_in(Scope::Proxies, REPLACE, vars).await?)
     }
 
     pub(crate) async fn delete_integration(
@@ -174,7 +174,7 @@ impl Store {
             noted: use_record(company, KIND, &id.to_string()),
             findings: below("kept_finding", vec![uuid_part(company.0), uuid_part(id.0)]),
         };
-        outcome(self.connection.write_in(Scope::Proxies, DELETE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::Proxies, DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn record_integration_test(
@@ -187,7 +187,7 @@ impl Store {
             result: json(result)?,
             health: health.as_str(),
         };
-        match decode::<i64>(self.connection.write(RECORD_TEST, vars).await?)? {
+        match decode::<i64>(self.connection.of(company).write(RECORD_TEST, vars).await?)? {
             0 => Err(StoreError::NotFound),
             _ => Ok(()),
         }
@@ -195,7 +195,7 @@ impl Store {
 
     /// Secrets that are not sealed under `current`.
     pub(crate) async fn integrations_under_other_keys(&self, current: &str) -> StoreResult<Vec<ForeignSecret>> {
-        let mut answer = Row::new(self.connection.read(OTHER_KEYS, vars! { current: current }).await?)?;
+        let mut answer = Row::new(self.connection.of_all().read(OTHER_KEYS, vars! { current: current }).await?)?;
         let mut found = Vec::new();
         for name in ["api_key", "api_password"] {
             for mut row in answer.rows(name)? {
@@ -214,13 +214,13 @@ impl Store {
     pub(crate) async fn reseal_api_key(
         &self, company: CompanyId, id: IntegrationId, old: &Sealed, new: &Sealed,
     ) -> StoreResult<()> {
-        self.connection.write(RESEAL_KEY, reseal_vars(company, id, old, new)).await.map(drop)
+        self.connection.of_all().write(RESEAL_KEY, reseal_vars(company, id, old, new)).await.map(drop)
     }
 
     pub(crate) async fn reseal_api_password(
         &self, company: CompanyId, id: IntegrationId, old: &Sealed, new: &Sealed,
     ) -> StoreResult<()> {
-        self.connection.write(RESEAL_PASSWORD, reseal_vars(company, id, old, new)).await.map(drop)
+        self.connection.of_all().write(RESEAL_PASSWORD, reseal_vars(company, id, old, new)).await.map(drop)
     }
 }
 

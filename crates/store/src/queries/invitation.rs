@@ -74,21 +74,21 @@ impl Store {
             limit: i64::try_from(limit).unwrap_or(i64::MAX),
             now: invitation.created_at,
         };
-        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn invitations(&self, company: CompanyId, now: Timestamp) -> StoreResult<Vec<InvitationRecord>> {
-        let rows = self.connection.read(OF_COMPANY, vars! { company: company_record(company), now: now }).await?;
+        let rows = self.connection.of(company).read(OF_COMPANY, vars! { company: company_record(company), now: now }).await?;
         Row::list(rows)?.into_iter().map(read).collect()
     }
 
     pub(crate) async fn delete_invitation(&self, company: CompanyId, id: InvitationId) -> StoreResult<()> {
         let vars = vars! { id: invitation_record(id), company: company_record(company) };
-        outcome(self.connection.write_in(Scope::People, DELETE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::People, DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn find_invitation(&self, hash: &str, now: Timestamp) -> StoreResult<Option<InvitationRecord>> {
-        let rows = self.connection.read(FIND, vars! { hash: hash, now: now }).await?;
+        let rows = self.connection.of_all().read(FIND, vars! { hash: hash, now: now }).await?;
         Row::list(rows)?.into_iter().next().map(read).transpose()
     }
 
@@ -96,7 +96,7 @@ impl Store {
         &self, company: CompanyId, hash: &str, person: &PersonWrite, now: Timestamp,
     ) -> StoreResult<()> {
         let vars = vars! { hash: hash, id: person_record(person.id), content: content(company, person, now), now: now };
-        outcome(self.connection.write_in(Scope::People, ACCEPT, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, ACCEPT, vars).await?).map(drop)
     }
 }
 

@@ -36,7 +36,7 @@ impl Store {
         &self, company: CompanyId, integration: IntegrationId, key: &str, now: Timestamp,
     ) -> StoreResult<Option<KeptFinding>> {
         let vars = vars! { id: finding_record(company, integration, key), now: now };
-        let Some(data) = decode::<Option<String>>(self.connection.read(FIND, vars).await?)? else {
+        let Some(data) = decode::<Option<String>>(self.connection.of(company).read(FIND, vars).await?)? else {
             return Ok(None);
         };
         let Kept { verdict, evidence, link } = of_json("a kept finding", &data)?;
@@ -49,16 +49,16 @@ impl Store {
         let KeptFinding { verdict, evidence, link } = finding.clone();
         let data = json(&Kept { verdict, evidence, link })?;
         let vars = vars! { id: finding_record(company, integration, key), data: data, until: until };
-        self.connection.write(KEEP, vars).await.map(drop)
+        self.connection.of(company).write(KEEP, vars).await.map(drop)
     }
 
     pub(crate) async fn sweep_findings(&self, now: Timestamp) -> StoreResult<()> {
         loop {
             let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-            let ids: Vec<RecordId> = decode(self.connection.read(EXPIRED, vars! { now: now, limit: limit }).await?)?;
+            let ids: Vec<RecordId> = decode(self.connection.of_all().read(EXPIRED, vars! { now: now, limit: limit }).await?)?;
             let count = ids.len();
             if count > 0 {
-                match self.connection.write(DELETE, vars! { ids: ids, now: now }).await {
+                match self.connection.of_all().write(DELETE, vars! { ids: ids, now: now }).await {
                     // Two that sweep at once: what one could not delete, the other did.
                     Ok(_) | Err(StoreError::NotFound) => {}
                     Err(error) => return Err(error),

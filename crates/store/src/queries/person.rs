@@ -97,11 +97,11 @@ const RESEAL: &str = "{
 impl Store {
     pub(crate) async fn create_person(&self, company: CompanyId, person: &PersonWrite, now: Timestamp) -> StoreResult<()> {
         let vars = vars! { id: person_record(person.id), content: content(company, person, now) };
-        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn people(&self, company: CompanyId) -> StoreResult<Vec<PersonRecord>> {
-        let rows = self.connection.read(OF_COMPANY, vars! { company: company_record(company) }).await?;
+        let rows = self.connection.of(company).read(OF_COMPANY, vars! { company: company_record(company) }).await?;
         Row::list(rows)?.into_iter().map(read).collect()
     }
 
@@ -115,18 +115,18 @@ impl Store {
             name: name.as_str(),
             role: role.as_str(),
         };
-        outcome(self.connection.write_in(Scope::People, REPLACE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::People, REPLACE, vars).await?).map(drop)
     }
 
     pub(crate) async fn delete_person(&self, company: CompanyId, id: PersonId, version: u64) -> StoreResult<()> {
         let vars = vars! { id: person_record(id), company: company_record(company), version: version_number(version) };
-        outcome(self.connection.write_in(Scope::People, DELETE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::People, DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn set_password(&self, person: PersonId, old: &str, new: &str, keep: Option<&str>) -> StoreResult<()> {
         let keep = keep.map(session_record);
         let vars = vars! { id: person_record(person), old: old, new: new, keep: keep };
-        outcome(self.connection.write_in(Scope::People, SET_PASSWORD, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, SET_PASSWORD, vars).await?).map(drop)
     }
 
     pub(crate) async fn set_second_factor(&self, person: PersonId, old: &SecondFactor, new: &SecondFactor) -> StoreResult<()> {
@@ -142,12 +142,12 @@ impl Store {
             old: factor(old),
             new: factor(new),
         };
-        outcome(self.connection.write_in(Scope::People, SET_SECOND_FACTOR, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, SET_SECOND_FACTOR, vars).await?).map(drop)
     }
 
     /// Secrets of one-time passwords that are not sealed under `current`.
     pub(crate) async fn second_factors_under_other_keys(&self, current: &str) -> StoreResult<Vec<(CompanyId, PersonId, Sealed)>> {
-        let rows = Row::list(self.connection.read(OTHER_KEYS, vars! { current: current }).await?)?;
+        let rows = Row::list(self.connection.of_all().read(OTHER_KEYS, vars! { current: current }).await?)?;
         let mut found = Vec::new();
         for mut row in rows {
             let (company, id) = (CompanyId(row.uuid("company")?), PersonId(row.uuid("id")?));
@@ -163,11 +163,11 @@ impl Store {
 
     pub(crate) async fn reseal_second_factor(&self, id: PersonId, old: &Sealed, new: &Sealed) -> StoreResult<()> {
         let vars = vars! { id: person_record(id), old: old.0.clone(), new: new.0.clone(), key: new.key_id().to_string() };
-        self.connection.write_in(Scope::People, RESEAL, vars).await.map(drop)
+        self.connection.of_all().write_in(Scope::People, RESEAL, vars).await.map(drop)
     }
 
     pub(crate) async fn person_by_email(&self, email: &Email) -> StoreResult<Option<PersonRecord>> {
-        let found = Row::list(self.connection.read(BY_EMAIL, vars! { email_key: email.key() }).await?)?;
+        let found = Row::list(self.connection.of_all().read(BY_EMAIL, vars! { email_key: email.key() }).await?)?;
         found.into_iter().next().map(read).transpose()
     }
 }

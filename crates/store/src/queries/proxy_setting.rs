@@ -170,7 +170,7 @@ impl Store {
         let limit = usize::from(query.limit.clamp(1, ProxyQuery::MAX_LIMIT));
         let mut vars = vars! { company: company_record(company), pointer: default_record(company), limit: i64::try_from(limit + 1).unwrap_or(1) };
         let text = list_query(query, &mut vars)?;
-        let mut answer = Row::new(self.connection.read(&text, vars).await?)?;
+        let mut answer = Row::new(self.connection.of(company).read(&text, vars).await?)?;
         let mut rows = answer.rows("rows")?;
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -185,7 +185,7 @@ impl Store {
 
     pub(crate) async fn proxy(&self, company: CompanyId, id: ProxyId) -> StoreResult<ProxyRecord> {
         let vars = vars! { company: company_record(company), pointer: default_record(company), id: proxy_record(id) };
-        one(self.connection.read(ONE, vars).await?)
+        one(self.connection.of(company).read(ONE, vars).await?)
     }
 
     pub(crate) async fn create_proxy(
@@ -206,7 +206,7 @@ impl Store {
             use: use_record(company, "proxy", &id.to_string()),
             consumer: id.to_string(),
         };
-        one(self.connection.write_in(Scope::Proxies, CREATE, vars).await?)
+        one(self.connection.of(company).write_in(Scope::Proxies, CREATE, vars).await?)
     }
 
     pub(crate) async fn replace_proxy(
@@ -225,7 +225,7 @@ impl Store {
             consumer: id.to_string(),
             gateway: gateway_record(company),
         };
-        one(self.connection.write_in(Scope::Proxies, REPLACE, vars).await?)
+        one(self.connection.of(company).write_in(Scope::Proxies, REPLACE, vars).await?)
     }
 
     pub(crate) async fn delete_proxy(&self, company: CompanyId, id: ProxyId, version: Option<u64>) -> StoreResult<()> {
@@ -236,7 +236,7 @@ impl Store {
             version: version.map(version_number),
             use: use_record(company, "proxy", &id.to_string()),
         };
-        outcome(self.connection.write_in(Scope::Proxies, DELETE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::Proxies, DELETE, vars).await?).map(drop)
     }
 
     pub(crate) async fn set_default_proxy(&self, company: CompanyId, id: Option<ProxyId>) -> StoreResult<()> {
@@ -248,7 +248,7 @@ impl Store {
             }
             None => UNSET_DEFAULT,
         };
-        outcome(self.connection.write_in(Scope::Proxies, query, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::Proxies, query, vars).await?).map(drop)
     }
 
     pub(crate) async fn record_proxy_test(
@@ -256,12 +256,12 @@ impl Store {
     ) -> StoreResult<()> {
         let result = serde_json::to_string(result).map_err(|error| StoreError::Internal(error.to_string()))?;
         let vars = vars! { company: company_record(company), id: proxy_record(id), result: result, health: health.as_str() };
-        self.connection.write_in(Scope::Proxies, RECORD_TEST, vars).await.map(drop)
+        self.connection.of(company).write_in(Scope::Proxies, RECORD_TEST, vars).await.map(drop)
     }
 
     pub(crate) async fn default_proxy(&self, company: CompanyId) -> StoreResult<Option<ProxyRecord>> {
         let vars = vars! { company: company_record(company), pointer: default_record(company) };
-        let Some(row) = Row::optional(self.connection.read(DEFAULT, vars).await?)? else {
+        let Some(row) = Row::optional(self.connection.of(company).read(DEFAULT, vars).await?)? else {
             return Ok(None);
         };
         let mut record = Records { default: None, uses: Vec::new() }.read(row)?;
@@ -271,7 +271,8 @@ impl Store {
 
     pub(crate) async fn uses_of_default(&self, company: CompanyId) -> StoreResult<Vec<UsedBy>> {
         let read = async {
-            let rows = Row::list(self.connection.read(USES_OF_DEFAULT, vars! { company: company_record(company) }).await?)?;
+            let rows =
+                Row::list(self.connection.of(company).read(USES_OF_DEFAULT, vars! { company: company_record(company) }).await?)?;
             rows.into_iter().map(|row| Ok(proxy_use::read(row)?.1)).collect()
         };
         self.kept.uses_of_default.get(&self.connection, company, read).await
@@ -279,7 +280,7 @@ impl Store {
 
     /// Settings whose password is not sealed under `current`: company and setting.
     pub(crate) async fn proxies_under_other_keys(&self, current: &str) -> StoreResult<Vec<(CompanyId, ProxyRecord)>> {
-        let rows = Row::list(self.connection.read(OTHER_KEYS, vars! { current: current }).await?)?;
+        let rows = Row::list(self.connection.of_all().read(OTHER_KEYS, vars! { current: current }).await?)?;
         let mut records = Records { default: None, uses: Vec::new() };
         rows.into_iter()
             .map(|mut row| {
@@ -298,7 +299,7 @@ impl Store {
             key: new.key_id().to_string(),
             gateway: gateway_record(company),
         };
-        self.connection.write_in(Scope::Proxies, RESEAL, vars).await.map(drop)
+        self.connection.of_all().write_in(Scope::Proxies, RESEAL, vars).await.map(drop)
     }
 }
 

@@ -66,12 +66,12 @@ impl Store {
             address: some(&origin.address, 64),
             agent: some(&origin.agent, 300),
         };
-        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn find_session(&self, hash: &str, now: Timestamp) -> StoreResult<Option<Authenticated>> {
         let found = async {
-            let answer = self.connection.read(FIND, vars! { id: session_record(hash) }).await?;
+            let answer = self.connection.of_all().read(FIND, vars! { id: session_record(hash) }).await?;
             let Some(mut row) = Row::optional(answer)? else {
                 return Ok(None);
             };
@@ -90,31 +90,32 @@ impl Store {
 
     pub(crate) async fn touch_session(&self, hash: &str, now: Timestamp, expires_at: Timestamp) -> StoreResult<()> {
         let vars = vars! { id: session_record(hash), now: now, expires_at: expires_at };
-        self.connection.write_in(Scope::People, TOUCH, vars).await.map(drop)
+        self.connection.of_all().write_in(Scope::People, TOUCH, vars).await.map(drop)
     }
 
     pub(crate) async fn delete_session(&self, hash: &str) -> StoreResult<()> {
-        outcome(self.connection.write_in(Scope::People, DELETE, vars! { id: session_record(hash) }).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, DELETE, vars! { id: session_record(hash) }).await?).map(drop)
     }
 
     pub(crate) async fn sessions(&self, person: PersonId, now: Timestamp) -> StoreResult<Vec<SessionRecord>> {
-        let rows = self.connection.read(OF_PERSON, vars! { person: person_record(person), now: now }).await?;
+        let rows = self.connection.of_all().read(OF_PERSON, vars! { person: person_record(person), now: now }).await?;
         Row::list(rows)?.into_iter().map(read).collect()
     }
 
     pub(crate) async fn delete_other_sessions(&self, person: PersonId, keep: &str) -> StoreResult<()> {
         let vars = vars! { person: person_record(person), keep: session_record(keep) };
-        outcome(self.connection.write_in(Scope::People, DELETE_OTHERS, vars).await?).map(drop)
+        outcome(self.connection.of_all().write_in(Scope::People, DELETE_OTHERS, vars).await?).map(drop)
     }
 
     pub(crate) async fn sweep(&self, now: Timestamp) -> StoreResult<()> {
         let hour_ago = now - TimeDelta::hours(1);
-        let old = self.connection.read(OLD, vars! { now: now, hour_ago: hour_ago }).await?;
+        let old = self.connection.of_all().read(OLD, vars! { now: now, hour_ago: hour_ago }).await?;
         let old: Vec<RecordId> = crate::row::decode(old)?;
         if old.is_empty() {
             return Ok(());
         }
-        match self.connection.write_in(Scope::People, DELETE_OLD, vars! { id: old, now: now, hour_ago: hour_ago }).await {
+        match self.connection.of_all().write_in(Scope::People, DELETE_OLD, vars! { id: old, now: now, hour_ago: hour_ago }).await
+        {
             // Two that sweep at once: what one could not delete, the next one will.
             Err(StoreError::NotFound) => Ok(()),
             other => other.map(drop),

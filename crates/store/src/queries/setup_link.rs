@@ -12,10 +12,10 @@ const CHECK: &str = "RETURN (SELECT VALUE hash FROM ONLY setup_link:main WHERE h
 
 impl Store {
     pub(crate) async fn put_setup_link(&self, hash: &str, expires_at: Timestamp) -> StoreResult<()> {
-        self.connection.write(PUT, vars! { hash: hash, expires_at: expires_at }).await.map(drop)
+        self.connection.of_all().write(PUT, vars! { hash: hash, expires_at: expires_at }).await.map(drop)
     }
 
     pub(crate) async fn is_setup_link(&self, hash: &str, now: Timestamp) -> StoreResult<bool> {
-        decode(self.connection.read(CHECK, vars! { hash: hash, now: now }).await?)
+        decode(self.connection.of_all().read(CHECK, vars! { hash: hash, now: now }).await?)
     }
 }

@@ -46,7 +46,7 @@ impl Store {
             limit: i64::from(limit),
             attempt: surrealdb::types::Value::Object(attempt),
         };
-        let mut answer = Row::new(self.connection.write(BEGIN, vars).await?)?;
+        let mut answer = Row::new(self.connection.of_all().write(BEGIN, vars).await?)?;
         if answer.take::<Option<bool>>("begun")?.is_some() {
             return Ok(Ok(format!("{id}.{account}.{address}")));
         }
@@ -69,7 +69,7 @@ impl Store {
             return Err(StoreError::Internal("not an attempt of this store".into()));
         };
         let records = vec![sign_in_record("account", account), sign_in_record("address", address)];
-        self.connection.write(FORGET, vars! { records: records, id: id }).await.map(drop)
+        self.connection.of_all().write(FORGET, vars! { records: records, id: id }).await.map(drop)
     }
 }
 

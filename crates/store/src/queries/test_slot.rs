@@ -37,7 +37,7 @@ impl Store {
         let until = now + TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
         let places: Vec<_> = (0..limit).map(|number| place(company, number)).collect();
         let vars = vars! { places: places, limit: i64::from(limit), now: now, until: until, holder: holder.clone() };
-        let mut answer = Row::new(self.connection.write(TAKE, vars).await?)?;
+        let mut answer = Row::new(self.connection.of(company).write(TAKE, vars).await?)?;
         if let Some(number) = answer.take::<Option<u8>>("number")? {
             return Ok(Ok(TestSlot { company, number, holder }));
         }
@@ -48,7 +48,7 @@ impl Store {
 
     pub(crate) async fn release_test_slot(&self, slot: &TestSlot) -> StoreResult<()> {
         let vars = vars! { place: place(slot.company, slot.number), holder: slot.holder.clone() };
-        self.connection.write(RELEASE, vars).await.map(drop)
+        self.connection.of(slot.company).write(RELEASE, vars).await.map(drop)
     }
 }
 

@@ -50,12 +50,12 @@ impl Store {
             created_at: token.created_at,
             last_used_at: token.last_used_at,
         };
-        outcome(self.connection.write_in(Scope::People, CREATE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::People, CREATE, vars).await?).map(drop)
     }
 
     pub(crate) async fn find_token(&self, hash: &str) -> StoreResult<Option<Authenticated>> {
         let found = async {
-            let found = Row::list(self.connection.read(FIND, vars! { hash: hash }).await?)?;
+            let found = Row::list(self.connection.of_all().read(FIND, vars! { hash: hash }).await?)?;
             let Some(mut row) = found.into_iter().next() else {
                 return Ok(None);
             };
@@ -68,17 +68,17 @@ impl Store {
     }
 
     pub(crate) async fn touch_token(&self, hash: &str, now: Timestamp) -> StoreResult<()> {
-        self.connection.write_in(Scope::People, TOUCH, vars! { hash: hash, now: now }).await.map(drop)
+        self.connection.of_all().write_in(Scope::People, TOUCH, vars! { hash: hash, now: now }).await.map(drop)
     }
 
     pub(crate) async fn tokens(&self, company: CompanyId, person: PersonId) -> StoreResult<Vec<TokenRecord>> {
         let vars = vars! { company: company_record(company), person: person_record(person) };
-        Row::list(self.connection.read(OF_PERSON, vars).await?)?.into_iter().map(read).collect()
+        Row::list(self.connection.of(company).read(OF_PERSON, vars).await?)?.into_iter().map(read).collect()
     }
 
     pub(crate) async fn delete_token(&self, company: CompanyId, person: PersonId, id: TokenId) -> StoreResult<()> {
         let vars = vars! { id: token_record(id), company: company_record(company), person: person_record(person) };
-        outcome(self.connection.write_in(Scope::People, DELETE, vars).await?).map(drop)
+        outcome(self.connection.of(company).write_in(Scope::People, DELETE, vars).await?).map(drop)
     }
 }
 

@@ -116,7 +116,7 @@ impl Store {
             sum.bytes = sum.bytes.saturating_add_unsigned(view.bytes_in).saturating_add_unsigned(view.bytes_out);
         }
         let sums: Vec<_> = sums.into_iter().map(|(key, sum)| sum_row(key, sum)).collect();
-        self.connection.write(RECORD, vars! { records: rows, sums: sums }).await.map(drop)
+        self.connection.of_all().write(RECORD, vars! { records: rows, sums: sums }).await.map(drop)
     }
 
     pub(crate) async fn traffic(&self, company: CompanyId, query: &TrafficQuery) -> StoreResult<Page<TrafficView>> {
@@ -172,18 +172,18 @@ impl Store {
             whole: part(from),
             limit: i64::try_from(count).unwrap_or(i64::MAX),
         };
-        let found: Vec<String> = decode(self.connection.read(NEWEST, vars).await?)?;
+        let found: Vec<String> = decode(self.connection.of(company).read(NEWEST, vars).await?)?;
         found.iter().map(|data| of_json("a traffic record", data)).collect()
     }
 
     pub(crate) async fn traffic_sums(&self, company: CompanyId, from: Timestamp, to: Timestamp) -> StoreResult<Vec<TrafficSum>> {
         let key = |at: Timestamp| vec![uuid_part(company.0), at.into_value()];
         let vars = vars! { range: range("traffic_sum", key(from), key(to)) };
-        Row::list(self.connection.read(SUMS, vars).await?)?.into_iter().map(read_sum).collect()
+        Row::list(self.connection.of(company).read(SUMS, vars).await?)?.into_iter().map(read_sum).collect()
     }
 
     pub(crate) async fn trim_traffic(&self, before: Timestamp, keep: u64, sums_before: Timestamp) -> StoreResult<()> {
-        let companies: Vec<RecordId> = decode(self.connection.read(COMPANIES, vars! {}).await?)?;
+        let companies: Vec<RecordId> = decode(self.connection.of_all().read(COMPANIES, vars! {}).await?)?;
         for id in companies {
             let Some(company) = crate::row::key(&id) else { continue };
             let all = || vec![uuid_part(company)];
@@ -204,9 +204,9 @@ impl Store {
     pub(crate) async fn delete_all(&self, find: &str, mut vars: surrealdb::types::Variables) -> StoreResult<()> {
         vars.insert("limit", i64::try_from(FOUND).unwrap_or(i64::MAX));
         loop {
-            let ids: Vec<RecordId> = decode(self.connection.read(find, vars.clone()).await?)?;
+            let ids: Vec<RecordId> = decode(self.connection.of_all().read(find, vars.clone()).await?)?;
             for batch in ids.chunks(BATCH) {
-                match self.connection.write(DELETE, vars! { ids: batch.to_vec() }).await {
+                match self.connection.of_all().write(DELETE, vars! { ids: batch.to_vec() }).await {
                     // Two that trim at once.
                     Ok(_) | Err(StoreError::NotFound) => {}
                     Err(error) => return Err(error),

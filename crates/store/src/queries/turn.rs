@@ -70,7 +70,7 @@ impl Store {
     }
 
     pub(crate) async fn take_over(&self, work: Work, limit: u32, lease: Duration) -> StoreResult<Vec<Turn>> {
-        let over: Vec<RecordId> = decode(self.connection.read(OVER, vars! {}).await?)?;
+        let over: Vec<RecordId> = decode(self.connection.of_all().read(OVER, vars! {}).await?)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut taken = Vec::new();
         for id in over {
@@ -108,7 +108,7 @@ impl Store {
             holder: holder.clone(),
             lease_ms: millis(lease),
         };
-        let Some(mut row) = Row::optional(self.connection.write(TAKE, vars).await?)? else { return Ok(None) };
+        let Some(mut row) = Row::optional(self.connection.of_all().write(TAKE, vars).await?)? else { return Ok(None) };
         Ok(Some(Turn {
             work,
             company,
@@ -126,7 +126,7 @@ impl Store {
             number: turn.number,
             lease_ms: millis(lease),
         };
-        decode::<Vec<u64>>(self.connection.write(RENEW, vars).await?).map(|written| !written.is_empty())
+        decode::<Vec<u64>>(self.connection.of_all().write(RENEW, vars).await?).map(|written| !written.is_empty())
     }
 
     pub(crate) async fn end_turn(&self, turn: &Turn) -> StoreResult<bool> {
@@ -135,7 +135,7 @@ impl Store {
             holder: turn.holder.clone(),
             number: turn.number,
         };
-        decode::<Vec<u64>>(self.connection.write(END, vars).await?).map(|written| !written.is_empty())
+        decode::<Vec<u64>>(self.connection.of_all().write(END, vars).await?).map(|written| !written.is_empty())
     }
 }
 

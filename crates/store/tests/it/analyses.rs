@@ -28,7 +28,7 @@ pub fn lease(holder: &str, seconds: i64) -> Lease {
     Lease { holder: holder.into(), until: now() + chrono::TimeDelta::seconds(seconds) }
 }
 
-fn running() -> AnalysisState {
+pub fn running() -> AnalysisState {
     AnalysisState { status: AnalysisStatus::Running, done: 0, verdict: None, incomplete: false, cause: None, finished_at: None }
 }
 
@@ -72,7 +72,7 @@ fn result(value: &str) -> AnalysisResult {
     }
 }
 
-fn answered(value: &str) -> AnalysisResult {
+pub fn answered(value: &str) -> AnalysisResult {
     AnalysisResult {
         status: ResultStatus::Done,
         verdict: Some(Verdict::Malicious),

@@ -127,7 +127,7 @@ async fn a_one_time_password_is_taken_once_however_many_ask_at_once(bed: Arc<Bed
     assert_eq!(stored.second_factor, used);
 }
 
-fn invitation(company: CompanyId, email: &Email) -> InvitationRecord {
+pub fn invitation(company: CompanyId, email: &Email) -> InvitationRecord {
     InvitationRecord {
         id: InvitationId::new(),
         company,
@@ -196,7 +196,7 @@ async fn a_deleted_company_is_gone_from_every_table_and_no_other_is(bed: Arc<Bed
     };
     let known: BTreeSet<_> = gatehouse_store::tables_of_a_company().into_iter().collect();
     // What belongs to no company, or passes by itself.
-    let others = ["installation", "migration", "setup_link", "sign_in"];
+    let others = ["installation", "migration", "setup_link", "sign_in", "ticket"];
     for table in bed.store.tables().await.expect("tables") {
         assert!(known.contains(table.as_str()) || others.contains(&table.as_str()), "is {table} emptied with its company?");
         assert!(!found(table.clone(), of(ours)).await, "{table} still has something of it");

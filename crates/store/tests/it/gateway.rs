@@ -136,7 +136,7 @@ async fn a_watch_ends_when_the_store_is_closed(bed: Arc<Bed>) {
     }
 }
 
-fn somebody(name: &str) -> GatewayPersonRecord {
+pub fn somebody(name: &str) -> GatewayPersonRecord {
     let now = now();
     GatewayPersonRecord {
         id: GatewayPersonId::new(),
@@ -160,8 +160,10 @@ async fn people_are_kept_beside_the_policy_and_watched_with_it(bed: Arc<Bed>) {
     let taken = bed.store.put_gateway_person(ours, 1, &somebody("ANN")).await.expect_err("taken");
     assert!(matches!(taken, StoreError::NameTaken), "{taken}");
     bed.store.put_gateway_person(theirs, 0, &somebody("ann")).await.expect("another company's");
-    let foreign = bed.store.put_gateway_person(theirs, 1, &ann).await.expect_err("not theirs");
+    let renamed = GatewayPersonRecord { name: GatewayUserName::parse("Zoe").expect("right"), ..ann.clone() };
+    let foreign = bed.store.put_gateway_person(theirs, 1, &renamed).await.expect_err("not theirs");
     assert!(matches!(foreign, StoreError::NotFound), "{foreign}");
+    assert_eq!(bed.store.gateway_revision(theirs).await.expect("an answer"), 1, "what did not happen changes nothing");
     ann.groups = vec!["a".into(), "b".into()];
     ann.version = 2;
     bed.other.put_gateway_person(ours, 1, &ann).await.expect("changed");

@@ -10,6 +10,7 @@ mod gateway;
 mod integrations;
 mod keys;
 mod opening;
+mod permissions;
 mod proxies;
 mod speed;
 mod support;
