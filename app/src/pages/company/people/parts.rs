@@ -4,8 +4,7 @@ use gatehouse_domain::Role;
 use leptos::prelude::*;
 
 use crate::{
-    components::{Badge, Banner, IconName, Kind},
-    islands::tokens::CopyField,
+    components::{Badge, Banner, CopyRow, IconName, Kind},
     outcome::ShownInvitation,
 };
 
@@ -22,9 +21,9 @@ pub(crate) fn NewLink(
             <p>
                 "Whoever opens it chooses a name and a password, and is in. It works once, for a week, and is shown this once: if it gets lost, invite them again."
             </p>
-            <CopyField field="new-link".to_string() label="Invitation link".to_string() what="link".to_string()>
+            <CopyRow of="new-link" label="Invitation link" done="The link is in the clipboard.">
                 <input class="input code" id="new-link" type="text" readonly autocomplete="off" value=link/>
-            </CopyField>
+            </CopyRow>
         </Banner>
     }
     .into_any()
