@@ -273,11 +273,14 @@ fn RecoveryCodes(codes: Vec<Secret>) -> impl IntoView {
                     Print them, or keep them where your passwords are; not on that telephone."
                 </p>
             </Banner>
-            <CopyRow of=CODES label="Recovery codes" done="The recovery codes are in the clipboard." print=true>
-                <textarea class="textarea code" id=CODES readonly autocomplete="off" spellcheck="false" rows=rows>
-                    {text}
-                </textarea>
-            </CopyRow>
+            <div class="print-alone">
+                <h3 class="mb-2 hidden font-semibold print:block">"Recovery codes of Gatehouse"</h3>
+                <CopyRow of=CODES label="Recovery codes" done="The recovery codes are in the clipboard." print=true>
+                    <textarea class="textarea code" id=CODES readonly autocomplete="off" spellcheck="false" rows=rows>
+                        {text}
+                    </textarea>
+                </CopyRow>
+            </div>
             <div>
                 <a class="btn btn-primary" href=PAGE>
                     "I have kept them"
