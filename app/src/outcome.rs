@@ -55,4 +55,6 @@ pub struct ShownInvitation {
     pub email: String,
     /// The whole link. A secret: it makes somebody of whoever has it.
     pub link: gatehouse_domain::Secret,
+    /// Where the link leads to when nobody has said what address people use (`PUBLIC_URL`): where this browser is.
+    pub guessed: Option<String>,
 }

@@ -14,7 +14,7 @@ pub(crate) fn NewLink(
     /// Whom it is for, and the link.
     invitation: ShownInvitation,
 ) -> impl IntoView {
-    let ShownInvitation { email, link } = invitation;
+    let ShownInvitation { email, link, guessed } = invitation;
     let link = link.expose().to_string();
     view! {
         <Banner kind=Kind::Success title=format!("Send this link to {email}")>
@@ -24,6 +24,16 @@ pub(crate) fn NewLink(
             <CopyRow of="new-link" label="Invitation link" done="The link is in the clipboard.">
                 <input class="input code" id="new-link" type="text" readonly autocomplete="off" value=link/>
             </CopyRow>
+            {guessed
+                .map(|address| {
+                    view! {
+                        <p class="mt-2">
+                            "It leads to " <span class="code wrap-anywhere">{address}</span>
+                            ", because that is where your browser is: this installation has not been told its public address (PUBLIC_URL). \
+                            If others come by another address, put that in its place before you send the link."
+                        </p>
+                    }
+                })}
         </Banner>
     }
     .into_any()
