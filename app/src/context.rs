@@ -23,6 +23,8 @@ pub struct RequestContext {
     pub theme: String,
     /// The address that people use, such as `https://gatehouse.example.com`: links are made with it.
     pub url: String,
+    /// Whether nobody has set that address (`PUBLIC_URL`): it is the one that this browser has come by, which others may not have.
+    pub url_is_guessed: bool,
     /// What a posted form led to, when this request is one.
     pub outcome: Option<FormOutcome>,
 }

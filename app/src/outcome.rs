@@ -17,15 +17,17 @@ pub struct FormOutcome {
     pub error: Option<AppError>,
     /// The result of a connection test.
     pub report: Option<TestReport>,
-    /// A new API token: the only time it is shown.
+    /// A new API token: the only time it is shown. Only pages that are no islands show this and what follows: it never travels
+    /// to the browser as a prop.
+    #[serde(skip)]
     pub new_token: Option<String>,
-    /// A new invitation: the only time its link is shown. Only pages that are no islands show it.
+    /// A new invitation: the only time its link is shown.
     #[serde(skip)]
     pub invitation: Option<ShownInvitation>,
-    /// The result of testing an integration. Its page is no island: this never travels to the browser as a prop.
+    /// The result of testing an integration.
     #[serde(skip)]
     pub integration_report: Option<IntegrationReport>,
-    /// What stands in this one answer and nowhere else. Never a prop either.
+    /// What stands in this one answer and nowhere else.
     #[serde(skip)]
     pub shown_once: Option<ShownOnce>,
 }
@@ -53,4 +55,6 @@ pub struct ShownInvitation {
     pub email: String,
     /// The whole link. A secret: it makes somebody of whoever has it.
     pub link: gatehouse_domain::Secret,
+    /// Where the link leads to when nobody has said what address people use (`PUBLIC_URL`): where this browser is.
+    pub guessed: Option<String>,
 }

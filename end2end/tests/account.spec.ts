@@ -76,6 +76,12 @@ test("one-time passwords are turned on, asked for, and turned off", async ({ ano
   expect(codes).toHaveLength(10);
   await ready(page);
   await look(page, js);
+  // On paper nothing but the codes.
+  await page.emulateMedia({ media: "print" });
+  await expect(page.getByRole("heading")).toHaveText(["Recovery codes of Gatehouse"]);
+  await expect(page.getByLabel("Recovery codes")).toBeVisible();
+  await expect(page.getByRole("link").or(page.getByRole("button"))).toHaveCount(0);
+  await page.emulateMedia({ media: null });
   await page.getByRole("link", { name: "I have kept them" }).click();
   await expect(page.getByText("10 recovery codes are left.")).toBeVisible();
   expect(await page.content()).not.toContain(codes[0]);

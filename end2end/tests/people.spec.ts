@@ -54,6 +54,7 @@ test("somebody is invited, comes, gets another role, and is removed", async ({ o
   await ready(page);
   const link = await invite(page, "jo@example.com", "auditor");
   expect(link).toMatch(new RegExp(`^${ownServer.url}/invitation/`));
+  await expect(page.getByText(`It leads to ${ownServer.url}, because that is where your browser is`)).toBeVisible();
   await axe(page, js);
   await open(page, PEOPLE);
   expect(await page.content()).not.toContain(link);

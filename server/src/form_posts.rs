@@ -22,7 +22,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (fields, files) = if content_type.starts_with("application/x-www-form-urlencoded") {
         let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-            return HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }).into_response();
+            return HttpError(AppError::TooLarge(BODY_LIMIT as u64)).into_response();
         };
         (parse_form(&body), Vec::new())
     } else if content_type.starts_with("multipart/form-data") && takes_files(parts.uri.path()) {
@@ -97,7 +97,7 @@ fn takes_files(path: &str) -> bool {
 /// `multipart/form-data` (RFC 7578): fields, and files that have a name.
 async fn parse_multipart(request: Request) -> Result<(Vec<(String, String)>, Vec<PostedFile>), AppError> {
     let broken = |error: MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => AppError::TooLarge { limit: FILE_LIMIT as u64 },
+        StatusCode::PAYLOAD_TOO_LARGE => AppError::TooLarge(FILE_LIMIT as u64),
         _ => AppError::Malformed("The form did not arrive whole. Try again.".into()),
     };
     let mut form = Multipart::from_request(request, &())

@@ -51,7 +51,7 @@ impl IntoResponse for HttpError {
         let mut response = problem(status, error.code(), error.to_string(), &error);
         let headers = response.headers_mut();
         match &error {
-            AppError::TooManySignIns { retry_after_s } | AppError::TooManyTests { retry_after_s } => {
+            AppError::TooManySignIns(retry_after_s) | AppError::TooManyTests(retry_after_s) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             AppError::Unavailable => {
@@ -69,7 +69,7 @@ impl IntoResponse for HttpError {
 fn problem(status: StatusCode, code: &'static str, detail: String, error: &AppError) -> Response {
     let (used_by, version) = match error {
         AppError::InUse(users) => (users.clone(), None),
-        AppError::Changed { version } => (Vec::new(), Some(*version)),
+        AppError::Changed(version) => (Vec::new(), Some(*version)),
         _ => (Vec::new(), None),
     };
     let body = Problem {

@@ -62,6 +62,7 @@ pub fn context(state: &AppState, request: &Request, outcome: Option<FormOutcome>
         origin: visitor.map_or_else(|| Origin::nobody("", ""), |v| v.origin.clone()),
         theme: visitor.map(|v| v.theme.clone()).unwrap_or_default(),
         url: security::url(state, request.headers(), request.uri()),
+        url_is_guessed: state.public_url.is_none(),
         outcome,
     }
 }

@@ -91,7 +91,7 @@ async fn limit_body(request: Request, next: axum::middleware::Next) -> Response 
     let limit = if takes_files { FILE_LIMIT } else { BODY_LIMIT };
     if length.is_some_and(|length| length > limit as u64) {
         discard(request).await;
-        return HttpError(AppError::TooLarge { limit: limit as u64 }).into_response();
+        return HttpError(AppError::TooLarge(limit as u64)).into_response();
     }
     let request = request.map(|body| axum::body::Body::new(http_body_util::Limited::new(body, limit)));
     next.run(request).await

@@ -284,8 +284,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_before_the_first_event_is_the_answer_and_a_later_one_the_last_line() {
-        let early = running::stream(|_| async { Err(AppError::TooManyTests { retry_after_s: 1 }) }).await;
-        assert_eq!(early.err(), Some(ApiError(AppError::TooManyTests { retry_after_s: 1 })));
+        let early = running::stream(|_| async { Err(AppError::TooManyTests(1)) }).await;
+        assert_eq!(early.err(), Some(ApiError(AppError::TooManyTests(1))));
         let (sender, events) = mpsc::channel(1);
         let late = running::lines(
             async move {

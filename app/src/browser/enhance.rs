@@ -11,6 +11,8 @@
 //! | `data-guard` | a form | asks before what was typed is lost |
 //! | `data-refresh` | any element | while it is there, brings the regions up to date every so many milliseconds |
 //! | `data-drop` | an element around a file input | takes files that are dropped on it |
+//! | `data-copy` | a button | copies what is in the field with this id, and says `data-done` |
+//! | `data-print` | a button | prints the page |
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,7 +33,7 @@ use super::{
     closest, on, path_and_search,
     regions::{self, Fields, History},
 };
-use crate::components::toast_error;
+use crate::components::{toast_error, toast_success};
 
 /// How long the typing has to pause before a list is asked for.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -54,6 +56,7 @@ pub(super) fn start() {
         }
     });
     on(&page, "drop", dropped);
+    on(&page, "click", clicked);
     on(&page, "keydown", focus_search_on_slash);
     on(&window(), "beforeunload", |event: BeforeUnloadEvent| {
         if find("[data-guard=dirty]").is_some() {
@@ -206,6 +209,29 @@ fn dropped(event: DragEvent) {
         area.query_selector("input[type=file]").ok().flatten().and_then(|input| input.dyn_into::<HtmlInputElement>().ok());
     if let (Some(input), Some(files)) = (input, event.data_transfer().and_then(|data| data.files())) {
         input.set_files(Some(&files));
+    }
+}
+
+fn clicked(event: Event) {
+    if let Some(button) = closest::<Element>(&event, "[data-copy]") {
+        copy(&button);
+    } else if closest::<Element>(&event, "[data-print]").is_some() {
+        drop(window().print());
+    }
+}
+
+fn copy(button: &Element) {
+    let told = |name| button.get_attribute(name).unwrap_or_default();
+    let Some(field) = document().get_element_by_id(&told("data-copy")) else { return };
+    // An input and a text area are alike in this; the bindings have it twice.
+    let field = field.unchecked_ref::<HtmlInputElement>();
+    field.select();
+    // Outside of a secure context there is no clipboard: it is selected, Ctrl+C does the rest.
+    if window().is_secure_context() {
+        drop(window().navigator().clipboard().write_text(&field.value()));
+        toast_success(&told("data-done"));
+    } else {
+        toast_success("It is selected: copy it with Ctrl+C.");
     }
 }
 

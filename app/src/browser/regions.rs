@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::BTreeMap,
 };
 
 use gatehouse_domain::AppError;
@@ -57,8 +57,8 @@ thread_local! {
     static LATEST: Cell<u32> = const { Cell::new(0) };
     /// What somebody asked for is not there yet.
     static OPEN: Cell<bool> = const { Cell::new(false) };
-    /// What the server said last, by region.
-    static SAID: RefCell<HashMap<String, String>> = RefCell::default();
+    /// What the server said last, by region. (A hash map would be the only one with its hasher.)
+    static SAID: RefCell<BTreeMap<String, String>> = RefCell::default();
 }
 
 /// Loads `url` and puts its regions in the place of this page's. An answer that a later call has overtaken is dropped; what
@@ -199,7 +199,7 @@ fn told_by(status: u16) -> AppError {
         403 => AppError::Forbidden,
         404 => AppError::NotFound,
         410 => AppError::LinkExpired,
-        413 => AppError::TooLarge { limit: 64 << 20 },
+        413 => AppError::TooLarge(64 << 20),
         _ => AppError::Unavailable,
     }
 }
@@ -321,7 +321,7 @@ mod tests {
         for error in [AppError::Unauthorized, AppError::Forbidden, AppError::NotFound, AppError::LinkExpired] {
             assert_eq!(told_by(error.status()), error);
         }
-        assert_eq!(told_by(413), AppError::TooLarge { limit: 67_108_864 });
+        assert_eq!(told_by(413), AppError::TooLarge(67_108_864));
         for status in [200, 500, 502, 503] {
             assert_eq!(told_by(status), AppError::Unavailable, "{status}");
         }

@@ -13,6 +13,8 @@ mod messages;
 #[cfg(feature = "ssr")]
 mod age;
 #[cfg(feature = "ssr")]
+mod copy;
+#[cfg(feature = "ssr")]
 mod frame;
 #[cfg(feature = "ssr")]
 mod header;
@@ -28,6 +30,8 @@ mod table;
 #[cfg(feature = "ssr")]
 pub use age::{Age, Day};
 pub use button::{Button, ButtonKind, IconButton, IconLink, LinkButton, Spinner};
+#[cfg(feature = "ssr")]
+pub use copy::CopyRow;
 pub use dialog::ConfirmDialog;
 pub use field::{
     Checkbox, Field, PasswordInput, RadioGroup, SelectInput, TextArea, TextInput, field_error, focus_first_invalid, initial_value,

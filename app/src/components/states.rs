@@ -92,7 +92,7 @@ pub fn ErrorState(
         AppError::Unavailable => "Not available right now",
         _ => "This did not work",
     };
-    let again = matches!(error, AppError::Unavailable | AppError::Unreachable | AppError::Internal { .. });
+    let again = matches!(error, AppError::Unavailable | AppError::Unreachable | AppError::Internal(_));
     let action = if error == AppError::Unauthorized {
         // The page that is open still knows somebody as signed in: only a new one asks the server.
         let next = format!("/sign-in?next={}", encode(&use_path().0));

@@ -42,7 +42,8 @@ fn role(fields: &Fields) -> Result<Role, AppError> {
 /// The page again, with the link: it is shown in this one answer and nowhere else.
 pub(super) fn shown(invitation: NewInvitation, context: &RequestContext) -> FormResult {
     let link = Secret::new(format!("{}/invitation/{}", context.url, invitation.secret.expose()));
-    let invitation = Some(ShownInvitation { email: invitation.view.email, link });
+    let guessed = context.url_is_guessed.then(|| context.url.clone());
+    let invitation = Some(ShownInvitation { email: invitation.view.email, link, guessed });
     FormResult::Page { status: 201, outcome: Box::new(FormOutcome { invitation, ..FormOutcome::default() }) }
 }
 

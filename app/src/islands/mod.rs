@@ -3,7 +3,6 @@
 //! An island's props travel in the page as JSON: no passwords in them, and no more than it needs.
 
 pub mod proxies;
-pub mod security;
 pub mod sign_in;
 pub mod tokens;
 

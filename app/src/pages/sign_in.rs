@@ -67,7 +67,7 @@ fn SignIn(next: String, outcome: FormOutcome) -> impl IntoView {
         let text = match &error {
             AppError::WrongCredentials if expired => None,
             AppError::WrongCredentials => Some("Check for upper and lower case, and the e-mail address for typing mistakes."),
-            AppError::TooManySignIns { .. } => Some("This protects accounts against guessing."),
+            AppError::TooManySignIns(_) => Some("This protects accounts against guessing."),
             _ => None,
         };
         let title = if expired { "That took too long. Enter your password again.".to_string() } else { error.to_string() };

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{FieldErrors, proxy::UsedBy};
 
 /// Everything a use case can answer instead of a result. Holds no secret.
+///
+/// No variant has named fields: what the browser needs to read one that has is more than a kilobyte for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum AppError {
@@ -25,10 +27,7 @@ pub enum AppError {
     InUse(Vec<UsedBy>),
     /// Somebody else changed it meanwhile; the version it has now.
     #[error("Somebody else changed this meanwhile.")]
-    Changed {
-        /// The version it has now.
-        version: u64,
-    },
+    Changed(u64),
     /// It does not exist, or belongs to another company.
     #[error("There is no such thing here. It may have been deleted.")]
     NotFound,
@@ -56,33 +55,21 @@ pub enum AppError {
     /// The set-up or another one-time link was used or has expired.
     #[error("This link has been used or has expired. Ask for a new one.")]
     LinkExpired,
-    /// Too many failed sign-ins.
-    #[error("Too many failed sign-ins. Try again in {retry_after_s} seconds.")]
-    TooManySignIns {
-        /// When to come back, in seconds.
-        retry_after_s: u64,
-    },
-    /// Too many tests at a time.
+    /// Too many failed sign-ins; when to come back, in seconds.
+    #[error("Too many failed sign-ins. Try again in {0} seconds.")]
+    TooManySignIns(u64),
+    /// Too many tests at a time; when to come back, in seconds.
     #[error("Ten tests of your company are running. Wait for one of them to end.")]
-    TooManyTests {
-        /// When to come back, in seconds.
-        retry_after_s: u64,
-    },
-    /// The body is too large.
-    #[error("The request is too large: at most {limit} bytes are taken.")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
+    TooManyTests(u64),
+    /// The body is too large; the limit in bytes.
+    #[error("The request is too large: at most {0} bytes are taken.")]
+    TooLarge(u64),
     /// The database does not answer.
     #[error("The database does not answer. Nothing was changed; try again in a moment.")]
     Unavailable,
     /// A defect. The log says more under this reference.
-    #[error("Something went wrong on our side. The log says more under the reference {reference}.")]
-    Internal {
-        /// To find it in the log.
-        reference: String,
-    },
+    #[error("Something went wrong on our side. The log says more under the reference {0}.")]
+    Internal(String),
     /// The browser could not reach the server.
     #[error("The server can't be reached. Check your connection and try again.")]
     Unreachable,
@@ -97,7 +84,7 @@ impl AppError {
             Self::Invalid(_) => "invalid",
             Self::NameTaken(_) => "name_taken",
             Self::InUse(_) => "in_use",
-            Self::Changed { .. } => "changed",
+            Self::Changed(_) => "changed",
             Self::NotFound => "not_found",
             Self::Unauthorized => "unauthorized",
             Self::WrongCredentials => "wrong_credentials",
@@ -107,11 +94,11 @@ impl AppError {
             Self::Forbidden => "forbidden",
             Self::ForeignOrigin => "foreign_origin",
             Self::LinkExpired => "link_expired",
-            Self::TooManySignIns { .. } => "too_many_sign_ins",
-            Self::TooManyTests { .. } => "too_many_tests",
-            Self::TooLarge { .. } => "too_large",
+            Self::TooManySignIns(_) => "too_many_sign_ins",
+            Self::TooManyTests(_) => "too_many_tests",
+            Self::TooLarge(_) => "too_large",
             Self::Unavailable => "unavailable",
-            Self::Internal { .. } => "internal",
+            Self::Internal(_) => "internal",
             Self::Unreachable => "unreachable",
         }
     }
@@ -124,12 +111,12 @@ impl AppError {
             Self::Unauthorized | Self::WrongCredentials | Self::SecondFactorRequired | Self::SecondFactorWrong => 401,
             Self::Suspended | Self::Forbidden | Self::ForeignOrigin => 403,
             Self::NotFound => 404,
-            Self::NameTaken(_) | Self::InUse(_) | Self::Changed { .. } => 409,
+            Self::NameTaken(_) | Self::InUse(_) | Self::Changed(_) => 409,
             Self::LinkExpired => 410,
-            Self::TooLarge { .. } => 413,
+            Self::TooLarge(_) => 413,
             Self::Invalid(_) => 422,
-            Self::TooManySignIns { .. } | Self::TooManyTests { .. } => 429,
-            Self::Internal { .. } => 500,
+            Self::TooManySignIns(_) | Self::TooManyTests(_) => 429,
+            Self::Internal(_) => 500,
             Self::Unavailable | Self::Unreachable => 503,
         }
     }

@@ -307,7 +307,7 @@ impl Platform {
             Ok(attempt) => attempt,
             Err(wait) => {
                 tracing::warn!(address, "sign-in throttled");
-                return Err(AppError::TooManySignIns { retry_after_s: wait.as_secs().max(1) });
+                return Err(AppError::TooManySignIns(wait.as_secs().max(1)));
             }
         };
         let person = match &parsed {

@@ -246,7 +246,7 @@ impl Platform {
         let person = self.oneself(actor).await?;
         let (limit, window) = (self.config.sign_in_limit, self.config.sign_in_window);
         let counted = self.access.begin_sign_in(&person.email.key(), address, limit, window, now()).await.map_err(store_error)?;
-        let attempt = counted.map_err(|wait| AppError::TooManySignIns { retry_after_s: wait.as_secs().max(1) })?;
+        let attempt = counted.map_err(|wait| AppError::TooManySignIns(wait.as_secs().max(1)))?;
         if !passwords::verify(password, Some(&person.password_hash)).await.map_err(internal)? {
             return Err(AppError::invalid(field, NOT_RIGHT));
         }

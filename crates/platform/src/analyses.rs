@@ -83,7 +83,7 @@ impl AnalysisInput {
         if let Self::Email(bytes) | Self::File { bytes, .. } = &self
             && bytes.len() > MAX_INPUT
         {
-            return Err(AppError::TooLarge { limit: MAX_INPUT as u64 });
+            return Err(AppError::TooLarge(MAX_INPUT as u64));
         }
         let one = |field: &str, kind: SubjectKind, indicator: Result<Indicator, String>| {
             let indicator = indicator.map_err(|why| AppError::invalid(field, why))?;

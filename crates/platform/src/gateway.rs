@@ -89,7 +89,7 @@ impl Platform {
         for _ in 0..ATTEMPTS {
             let current = self.gateway.gateway(actor.company).await.map_err(store_error)?;
             if version.is_some_and(|version| version != current.version) {
-                return Err(AppError::Changed { version: current.version });
+                return Err(AppError::Changed(current.version));
             }
             let known: Vec<_> = current.proxies.iter().map(|proxy| (proxy.values.name.key(), proxy.id)).collect();
             let told = |text: &str| facts(&serde_json::json!({ "text": without_hashes(text) }), &[]);
@@ -360,7 +360,7 @@ fn one(
 ) -> Result<&mut GatewayPersonRecord, AppError> {
     let person = people.iter_mut().find(|person| person.id == id).ok_or(AppError::NotFound)?;
     if version.is_some_and(|version| version != person.version) {
-        return Err(AppError::Changed { version: person.version });
+        return Err(AppError::Changed(person.version));
     }
     Ok(person)
 }

@@ -186,10 +186,10 @@ impl Platform {
             if let Some(version) = version
                 && version != current.version
             {
-                return Err(AppError::Changed { version: current.version });
+                return Err(AppError::Changed(current.version));
             }
             match self.write_integration(actor, &current, form).await {
-                Err(AppError::Changed { .. }) if version.is_none() => {}
+                Err(AppError::Changed(_)) if version.is_none() => {}
                 Err(AppError::Unavailable) if self.follow_key().await.is_ok() => {}
                 result => return result,
             }

@@ -105,7 +105,7 @@ impl Platform {
         for _ in 0..ATTEMPTS {
             let current = self.one_person(actor, id).await?;
             if version.is_some_and(|version| version != current.version) {
-                return Err(AppError::Changed { version: current.version });
+                return Err(AppError::Changed(current.version));
             }
             if form.role != current.role && !may_give(actor.role, form.role) {
                 return Err(not_to_give(form.role));
@@ -134,7 +134,7 @@ impl Platform {
         for _ in 0..ATTEMPTS {
             let current = self.one_person(actor, id).await?;
             if version.is_some_and(|version| version != current.version) {
-                return Err(AppError::Changed { version: current.version });
+                return Err(AppError::Changed(current.version));
             }
             if !may_give(actor.role, current.role) {
                 return Err(AppError::Forbidden);

@@ -116,7 +116,7 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn internal(error: impl std::fmt::Display) -> AppError {
     let reference = Uuid::new_v4().simple().to_string()[..8].to_string();
     tracing::error!(%reference, %error, "internal error");
-    AppError::Internal { reference }
+    AppError::Internal(reference)
 }
 
 /// What a store's error means to a person, where the use case does not know better.
@@ -131,7 +131,7 @@ pub(crate) fn store_error(error: StoreError) -> AppError {
             "This is the company's last owner. Make somebody else an owner first: a company without one could never have one again.",
         ),
         StoreError::InUse(users) => AppError::InUse(users),
-        StoreError::Changed(version) => AppError::Changed { version },
+        StoreError::Changed(version) => AppError::Changed(version),
         StoreError::BadCursor => {
             AppError::invalid("cursor", "Use the value of 'next' from the page before, with the same sort order.")
         }

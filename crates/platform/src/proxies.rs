@@ -100,7 +100,7 @@ impl Platform {
             if let Some(version) = version
                 && version != current.version
             {
-                return Err(AppError::Changed { version: current.version });
+                return Err(AppError::Changed(current.version));
             }
             let values = self.check(form.parse(current.password.is_some())?)?;
             if values.name.key() != current.values.name.key() && current.used_by.iter().any(|user| user.kind == "gateway") {
@@ -310,7 +310,7 @@ impl Platform {
         let lease = Duration::from_secs(seconds + 30);
         match self.proxies.take_test_slot(company, self.config.test_limit, lease, now()).await.map_err(store_error)? {
             Ok(slot) => Ok(SlotGuard { platform: self.clone(), slot: Some(slot) }),
-            Err(wait) => Err(AppError::TooManyTests { retry_after_s: wait.as_secs().clamp(1, 10) }),
+            Err(wait) => Err(AppError::TooManyTests(wait.as_secs().clamp(1, 10))),
         }
     }
 

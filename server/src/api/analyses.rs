@@ -122,9 +122,7 @@ pub async fn start(
 ) -> Result<Response, HttpError> {
     actor.may(Operation::StartAnalysis)?;
     let wait = wait(&query.unwrap_or_default())?;
-    let bytes = axum::body::to_bytes(request.into_body(), FILE_LIMIT)
-        .await
-        .map_err(|_| AppError::TooLarge { limit: FILE_LIMIT as u64 })?;
+    let bytes = axum::body::to_bytes(request.into_body(), FILE_LIMIT).await.map_err(|_| AppError::TooLarge(FILE_LIMIT as u64))?;
     let body: Value =
         serde_json::from_slice(&bytes).map_err(|error| AppError::Malformed(format!("The body is not JSON: {error}.")))?;
     drop(bytes);

@@ -217,7 +217,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, HttpError> {
         let bytes = axum::body::to_bytes(request.into_body(), BODY_LIMIT)
             .await
-            .map_err(|_| HttpError(AppError::TooLarge { limit: BODY_LIMIT as u64 }))?;
+            .map_err(|_| HttpError(AppError::TooLarge(BODY_LIMIT as u64)))?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }

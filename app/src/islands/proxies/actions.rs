@@ -109,7 +109,7 @@ impl Actions {
                 }
                 Err(error) => {
                     // Somebody changed it or took it into use in between: the question shows it as it is now.
-                    if matches!(error.0, AppError::InUse(_) | AppError::Changed { .. })
+                    if matches!(error.0, AppError::InUse(_) | AppError::Changed(_))
                         && let Ok(now) = get_proxy(stored.id).await
                     {
                         self.deleting.set(Some(now));
@@ -205,7 +205,7 @@ pub fn DeleteText(
 #[must_use]
 pub fn refusal(error: &AppError) -> String {
     match error {
-        AppError::Changed { .. } => "Somebody else changed this setting meanwhile. Look at it again before you delete it.".into(),
+        AppError::Changed(_) => "Somebody else changed this setting meanwhile. Look at it again before you delete it.".into(),
         AppError::NotFound => "Somebody else has deleted this setting already.".into(),
         error => error.to_string(),
     }

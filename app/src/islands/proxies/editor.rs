@@ -152,7 +152,7 @@ impl State {
             values::of_fields(posted.iter().map(|(name, value)| (name.as_str(), value.as_str())))
         };
         let errors = error.as_ref().map(AppError::fields).unwrap_or_default();
-        let conflict = matches!(error, Some(AppError::Changed { .. })).then(|| stored.cloned()).flatten();
+        let conflict = matches!(error, Some(AppError::Changed(_))).then(|| stored.cloned()).flatten();
         let more = values::has_more(&typed) || has_more_errors(&errors);
         let version = stored.map(|stored| stored.version).unwrap_or_default();
         Self {
@@ -164,7 +164,7 @@ impl State {
             target: RwSignal::new(posted.get("target").cloned().unwrap_or_default()),
             summary: RwSignal::new(errors.clone()),
             errors: RwSignal::new(errors),
-            failure: RwSignal::new(error.filter(|error| !matches!(error, AppError::Changed { .. }) && error.fields().is_empty())),
+            failure: RwSignal::new(error.filter(|error| !matches!(error, AppError::Changed(_)) && error.fields().is_empty())),
             conflict: RwSignal::new(conflict),
             note: RwSignal::new(None),
             more: RwSignal::new(more),
@@ -323,7 +323,7 @@ impl State {
     }
 
     async fn refused(self, error: AppError) {
-        if let (AppError::Changed { .. }, Some(id)) = (&error, self.id.get_value()) {
+        if let (AppError::Changed(_), Some(id)) = (&error, self.id.get_value()) {
             match get_proxy(id).await {
                 Ok(theirs) => {
                     self.conflict.set(Some(theirs));

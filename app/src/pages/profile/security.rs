@@ -7,12 +7,11 @@ use leptos_meta::Title;
 use super::{agents, qr::qr_code};
 use crate::{
     components::{
-        Age, Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, ErrorState, HeaderCell, Icon, IconName, Kind,
-        PageHeader, PasswordInput, Row, TextInput, field_error,
+        Age, Badge, Banner, Breadcrumbs, Button, ButtonKind, Cell, CopyRow, DataTable, ErrorState, HeaderCell, Icon, IconName,
+        Kind, PageHeader, PasswordInput, Row, TextInput, field_error,
     },
     context,
     error::ApiError,
-    islands::security::CopyText,
     outcome::{FormOutcome, ShownOnce},
     page::{answer_with_status, use_outcome, use_session},
 };
@@ -196,12 +195,9 @@ fn Scan(secret: Secret, uri: Secret) -> impl IntoView {
                 <p class="mb-2">"Scan this with the authenticator app on your telephone."</p>
                 {qr_code(uri.expose(), "QR code for the authenticator app")}
                 <p class="mt-3">"Or type this secret into it (time-based, six digits, 30 seconds):"</p>
-                <CopyText of=SECRET.to_string() done="The secret is in the clipboard.".to_string() print=false>
-                    <label class="sr-only" for=SECRET>
-                        "Secret for the authenticator app"
-                    </label>
+                <CopyRow of=SECRET label="Secret for the authenticator app" done="The secret is in the clipboard.">
                     <input class="input code" id=SECRET type="text" readonly autocomplete="off" value=grouped/>
-                </CopyText>
+                </CopyRow>
                 <p class="subtle mt-2 text-sm">"It is shown this once."</p>
             </li>
             <li>
@@ -277,14 +273,14 @@ fn RecoveryCodes(codes: Vec<Secret>) -> impl IntoView {
                     Print them, or keep them where your passwords are; not on that telephone."
                 </p>
             </Banner>
-            <CopyText of=CODES.to_string() done="The recovery codes are in the clipboard.".to_string() print=true>
-                <label class="sr-only" for=CODES>
-                    "Recovery codes"
-                </label>
-                <textarea class="textarea code" id=CODES readonly autocomplete="off" spellcheck="false" rows=rows>
-                    {text}
-                </textarea>
-            </CopyText>
+            <div class="print-alone">
+                <h3 class="mb-2 hidden font-semibold print:block">"Recovery codes of Gatehouse"</h3>
+                <CopyRow of=CODES label="Recovery codes" done="The recovery codes are in the clipboard." print=true>
+                    <textarea class="textarea code" id=CODES readonly autocomplete="off" spellcheck="false" rows=rows>
+                        {text}
+                    </textarea>
+                </CopyRow>
+            </div>
             <div>
                 <a class="btn btn-primary" href=PAGE>
                     "I have kept them"

@@ -7,10 +7,10 @@ use leptos_meta::Title;
 use crate::{
     api::access::tokens,
     components::{
-        Age, Banner, Breadcrumbs, Button, ButtonKind, Cell, DataTable, EmptyState, ErrorState, HeaderCell, Icon, IconName, Kind,
-        PageHeader, Row, TextInput, field_error, initial_value,
+        Age, Banner, Breadcrumbs, Button, ButtonKind, Cell, CopyRow, DataTable, EmptyState, ErrorState, HeaderCell, Icon,
+        IconName, Kind, PageHeader, Row, TextInput, field_error, initial_value,
     },
-    islands::tokens::{CopyField, RevokeDialog},
+    islands::tokens::RevokeDialog,
     page::use_outcome,
 };
 
@@ -22,9 +22,9 @@ pub fn TokensPage() -> impl IntoView {
         view! {
             <Banner kind=Kind::Success title="Your new token: copy it now">
                 <p>"It is shown this once. Gatehouse keeps only a fingerprint of it; if it gets lost, revoke it and make another."</p>
-                <CopyField field="new-token".to_string() label="New API token".to_string() what="token".to_string()>
+                <CopyRow of="new-token" label="New API token" done="The token is in the clipboard.">
                     <input class="input code" id="new-token" type="text" readonly autocomplete="off" value=token/>
-                </CopyField>
+                </CopyRow>
             </Banner>
         }
     });

@@ -40,7 +40,7 @@ pub fn PersonDeletePage() -> impl IntoView {
 fn Question(found: Found, error: Option<AppError>) -> impl IntoView {
     let Found { person, is_you, .. } = found;
     let error = error.map(|error| match error {
-        AppError::Changed { .. } => {
+        AppError::Changed(_) => {
             "Somebody else changed this person meanwhile. Look at them again before you remove them.".to_string()
         }
         // There is no field here that it could stand beside.

@@ -69,7 +69,7 @@ fn Person(found: Found, outcome: FormOutcome, may_change: bool) -> impl IntoView
 
 #[component]
 fn EditForm(person: PersonView, roles: Vec<(String, String)>, outcome: FormOutcome) -> impl IntoView {
-    let changed = matches!(outcome.error, Some(AppError::Changed { .. }));
+    let changed = matches!(outcome.error, Some(AppError::Changed(_)));
     let failure = outcome.error.as_ref().filter(|error| error.fields().is_empty()).map(|error| {
         let title = if changed {
             format!(

@@ -156,7 +156,6 @@ fn PersonRow(person: PersonView, you: bool, may_change: bool) -> impl IntoView {
     .into_any()
 }
 
-/// The answer to it holds the link, with an island beside it: so the page is loaded anew.
 #[component]
 fn InviteForm(outcome: FormOutcome, roles: Vec<Role>) -> impl IntoView {
     let problem = |name: &str| field_error(outcome.error.as_ref(), name);

@@ -4,8 +4,7 @@ use gatehouse_domain::Role;
 use leptos::prelude::*;
 
 use crate::{
-    components::{Badge, Banner, IconName, Kind},
-    islands::tokens::CopyField,
+    components::{Badge, Banner, CopyRow, IconName, Kind},
     outcome::ShownInvitation,
 };
 
@@ -15,16 +14,26 @@ pub(crate) fn NewLink(
     /// Whom it is for, and the link.
     invitation: ShownInvitation,
 ) -> impl IntoView {
-    let ShownInvitation { email, link } = invitation;
+    let ShownInvitation { email, link, guessed } = invitation;
     let link = link.expose().to_string();
     view! {
         <Banner kind=Kind::Success title=format!("Send this link to {email}")>
             <p>
                 "Whoever opens it chooses a name and a password, and is in. It works once, for a week, and is shown this once: if it gets lost, invite them again."
             </p>
-            <CopyField field="new-link".to_string() label="Invitation link".to_string() what="link".to_string()>
+            <CopyRow of="new-link" label="Invitation link" done="The link is in the clipboard.">
                 <input class="input code" id="new-link" type="text" readonly autocomplete="off" value=link/>
-            </CopyField>
+            </CopyRow>
+            {guessed
+                .map(|address| {
+                    view! {
+                        <p class="mt-2">
+                            "It leads to " <span class="code wrap-anywhere">{address}</span>
+                            ", because that is where your browser is: this installation has not been told its public address (PUBLIC_URL). \
+                            If others come by another address, put that in its place before you send the link."
+                        </p>
+                    }
+                })}
         </Banner>
     }
     .into_any()

@@ -39,7 +39,7 @@ pub fn IntegrationDeletePage() -> impl IntoView {
 #[component]
 fn Question(view: IntegrationView, error: Option<AppError>) -> impl IntoView {
     let error = error.map(|error| match error {
-        AppError::Changed { .. } => {
+        AppError::Changed(_) => {
             "Somebody else changed this integration meanwhile. Look at it again before you delete it.".to_string()
         }
         error => error.to_string(),

@@ -70,7 +70,7 @@ fn problem(error: Option<&AppError>, fields: &Fields) -> Option<AnyView> {
     let error = error?;
     let errors = error.fields();
     let content = match (error, &fields.saved) {
-        (AppError::Changed { .. }, Some(theirs)) => conflict(theirs, fields),
+        (AppError::Changed(_), Some(theirs)) => conflict(theirs, fields),
         _ if errors.is_empty() => view! { <Banner kind=Kind::Error title=error.to_string()/> }.into_any(),
         _ => {
             let count = errors.0.len();
