@@ -1,8 +1,9 @@
 //! The audit log: written with what it tells of, in the same transaction; read, filtered, and its chain verified.
 //!
 //! A use case says what was done with [`Actor::did`], and hands that and the store's method to [`audited`]. The store finds it there
-//! ([`current`]) and writes it in the transaction of the change. That it was is not taken on trust: a method that came to a good end
-//! without writing it is an error, which the first test that gets there sees.
+//! ([`current`]) and writes it in the transaction of the change. That it was is not taken on trust: a statement without a place for it
+//! is refused before it is sent, and a method that came to a good end without writing it is an error, which the first test that gets
+//! there sees.
 //!
 //! Each company has a chain of its own. An entry's hash is SHA-256 over the company, the entry's number, the hash before it and the
 //! entry, one a line: who changes or removes one has to change all that follow. What is last can't be checked by what follows, so
@@ -202,23 +203,29 @@ impl Pending {
 }
 
 tokio::task_local! {
-    static CURRENT: Arc<Pending>;
+    static CURRENT: Option<Arc<Pending>>;
 }
 
 /// For stores: what has to be written with the change that is being made.
 #[must_use]
 pub fn current() -> Option<Arc<Pending>> {
-    CURRENT.try_with(Arc::clone).ok()
+    CURRENT.try_with(Clone::clone).ok().flatten()
+}
+
+/// For stores: steps of a change that are not told of by themselves. The statement that ends the change does write the log.
+pub async fn on_the_way<T>(steps: impl Future<Output = T>) -> T {
+    CURRENT.scope(None, steps).await
 }
 
 /// Makes a change that stands in the log: one call of a store's method that changes something.
 ///
 /// # Errors
-/// The store's, and [`StoreError::Internal`] for a method that does not write the log, which is a defect.
+/// The store's, and [`StoreError::Internal`] for a method that does not write the log, which is a defect; stores answer it before
+/// anything is changed.
 pub async fn audited<T>(audit: Audit, change: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
     let operation = audit.entries.first().map(|(_, entry)| entry.operation.clone()).unwrap_or_default();
     let pending = Arc::new(Pending { audit, written: AtomicBool::new(false) });
-    let done = CURRENT.scope(Arc::clone(&pending), change).await?;
+    let done = CURRENT.scope(Some(Arc::clone(&pending)), change).await?;
     if !pending.written.load(Ordering::Relaxed) {
         return Err(StoreError::Internal(format!("{operation} was done and is not in the audit log: this is a defect")));
     }

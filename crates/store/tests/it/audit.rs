@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use gatehouse_domain::{Email, Operation, Role};
 use gatehouse_platform::{
     CompanyId, InvitationId, Origin, PersonId, ProxyId, Sealed,
-    audit::{Audit, audited, chain_hash, command_line},
+    audit::{Audit, INSTALLATION, audited, chain_hash, command_line},
     ports::{AccessStore as _, AuditStore as _, InvitationRecord, PersonWrite, ProxyStore as _, SecondFactor, StoreError},
 };
 use gatehouse_store::Store;
@@ -15,6 +15,7 @@ use crate::support::{Bed, at_once, company, now, on_each_database, person, write
 
 on_each_database! {
     an_entry_is_written_with_its_change_and_not_without_it
+    a_statement_without_a_place_for_the_log_is_not_sent
     of_many_changes_at_once_none_is_missing_and_the_chain_is_whole
     what_was_written_can_not_be_changed_or_removed
     a_company_keeps_an_owner_whoever_removes_them_at_once
@@ -51,9 +52,28 @@ async fn an_entry_is_written_with_its_change_and_not_without_it(bed: Arc<Bed>) {
     audited(did(ours).also_in(theirs), bed.store.append_audit()).await.expect("noted");
     assert_whole(&bed.store, ours, 2).await;
     assert_whole(&bed.other, theirs, 1).await;
-    // A method that does not write the log can't be used for what has to stand in it.
-    let forgotten = audited(did(ours), bed.store.forget_sign_in("1/account/1")).await;
-    assert!(forgotten.is_err(), "{forgotten:?}");
+}
+
+/// What does not write the log can't be used for what has to stand in it: it is refused, and nothing has happened.
+async fn a_statement_without_a_place_for_the_log_is_not_sent(bed: Arc<Bed>) {
+    let (ours, jo, at, minute) = (company(&bed.store).await, person(), now(), Duration::from_secs(60));
+    bed.store.create_person(ours, &jo, at).await.expect("made");
+    bed.store.create_session("abc", jo.id, at, at + minute, &Origin::command_line()).await.expect("made");
+    let attempt = bed.store.begin_sign_in("jo", "192.0.2.1", 1, minute, at).await.expect("an answer").expect("counted");
+    for refused in [
+        audited(did(ours), bed.store.forget_sign_in(&attempt)).await,
+        audited(did(ours), bed.store.touch_session("abc", at, at + minute * 2)).await,
+    ] {
+        assert!(matches!(&refused, Err(StoreError::Internal(why)) if why.contains("defect")), "{refused:?}");
+    }
+    let again = bed.other.begin_sign_in("jo", "192.0.2.1", 1, minute, at).await.expect("an answer");
+    assert!(again.is_err(), "the attempt still counts");
+    let session = bed.other.find_session("abc", at).await.expect("an answer").expect("there");
+    assert_eq!(session.expires_at, Some(at + minute), "as it was");
+    assert_whole(&bed.other, ours, 0).await;
+    // Nor does one that sends nothing pass for a change.
+    let nothing = audited(did(ours), bed.store.find_token("abc")).await;
+    assert!(matches!(&nothing, Err(StoreError::Internal(why)) if why.contains("defect")), "{nothing:?}");
 }
 
 async fn of_many_changes_at_once_none_is_missing_and_the_chain_is_whole(bed: Arc<Bed>) {
@@ -185,7 +205,9 @@ async fn a_deleted_company_is_gone_from_every_table_and_no_other_is(bed: Arc<Bed
     assert!(matches!(early, StoreError::NotFound), "{early}");
     let past = now() - Duration::from_secs(1);
     bed.store.set_company_state(ours, Some(past), Some(past)).await.expect("set");
-    bed.other.purge_company(ours, now()).await.expect("purged");
+    let before = bed.store.audit_head(INSTALLATION).await.expect("a head").number;
+    audited(did(INSTALLATION), bed.other.purge_company(ours, now())).await.expect("purged");
+    assert_whole(&bed.store, INSTALLATION, before + 1).await;
     assert!(matches!(bed.store.purge_company(ours, now()).await, Err(StoreError::NotFound)), "once");
     let left = bed.store.company_records().await.expect("companies");
     assert!(left.iter().all(|company| company.id != ours) && left.iter().any(|company| company.id == theirs));
