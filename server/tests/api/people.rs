@@ -308,6 +308,26 @@ fn roles_are_held_to_by_the_api_and_by_the_pages() {
 }
 
 #[test]
+fn the_last_provider_can_not_be_removed() {
+    let server = cloud("30");
+    let pat = signed_in(&server, "pat@provider.example", OTHER_PASSWORD);
+    let id = id_of(&pat.get("/api/v1/people").expect(200), "pat@provider.example");
+    let page = format!("/company/settings/people/{id}");
+    let refused = pat.form(&format!("{page}/delete"), "version=1");
+    assert!(refused.status == 422 && refused.text.contains("last provider"), "{}", refused.text);
+    let refused = pat.call("DELETE", &format!("/api/v1/people/{id}"), None);
+    assert!(refused.status == 422 && refused.text.contains("last provider"), "{}", refused.text);
+    assert_eq!(pat.form(&page, "name=Pat&role=auditor&version=1").status, 422);
+    pat.get("/api/v1/companies").expect(200);
+    // With another one, one may go.
+    let made = pat.post("/api/v1/invitations", &json!({"email": "kim@provider.example", "role": "provider"})).expect(201);
+    let kim = accept(&server, text(&made, "link"), "Kim");
+    assert_eq!(pat.call("DELETE", &format!("/api/v1/people/{id}"), None).status, 204);
+    assert_eq!(pat.get("/api/v1/companies").status, 401);
+    kim.get("/api/v1/companies").expect(200);
+}
+
+#[test]
 fn a_company_is_made_suspended_resumed_and_deleted() {
     let server = cloud("0");
     let bystander = signed_in(&server, EMAIL, PASSWORD);

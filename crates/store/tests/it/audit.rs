@@ -19,6 +19,7 @@ on_each_database! {
     of_many_changes_at_once_none_is_missing_and_the_chain_is_whole
     what_was_written_can_not_be_changed_or_removed
     a_company_keeps_an_owner_whoever_removes_them_at_once
+    the_last_provider_stays_one
     a_one_time_password_is_taken_once_however_many_ask_at_once
     an_invitation_is_accepted_once_however_many_ask_at_once
     a_deleted_company_is_gone_from_every_table_and_no_other_is
@@ -125,8 +126,35 @@ async fn a_company_keeps_an_owner_whoever_removes_them_at_once(bed: Arc<Bed>) {
         }
     })
     .await;
-    assert_eq!(removed.iter().filter(|done| matches!(done, Err(StoreError::LastOwner))).count(), 1, "{removed:?}");
+    assert_eq!(removed.iter().filter(|done| matches!(done, Err(StoreError::LastOfRole(Role::Owner)))).count(), 1, "{removed:?}");
     assert_eq!(owners(&bed.other, ours).await.len(), 1);
+}
+
+async fn the_last_provider_stays_one(bed: Arc<Bed>) {
+    let (ours, theirs) = (company(&bed.store).await, company(&bed.store).await);
+    let provider = || PersonWrite { role: Role::Provider, ..person() };
+    let all = [provider(), provider()];
+    for jo in &all {
+        bed.store.create_person(ours, jo, now()).await.expect("made");
+    }
+    // Neither an owner beside them nor a provider of another company takes their place.
+    bed.store.create_person(ours, &person(), now()).await.expect("made");
+    bed.store.create_person(theirs, &provider(), now()).await.expect("made");
+    let removed = at_once(2, |turn| {
+        let (store, id) = (bed.either(turn), all[turn].id);
+        async move { store.delete_person(ours, id, 1).await }
+    })
+    .await;
+    let is_refused = |done: &Result<(), StoreError>| matches!(done, Err(StoreError::LastOfRole(Role::Provider)));
+    assert_eq!(removed.iter().filter(|done| is_refused(done)).count(), 1, "{removed:?}");
+    let left = all.iter().zip(&removed).find(|(_, done)| done.is_err()).map(|(jo, _)| jo).expect("one stays");
+    for role in [Role::Owner, Role::Auditor] {
+        let demoted = bed.store.replace_person(ours, left.id, 1, &left.name, role).await;
+        assert!(is_refused(&demoted), "{demoted:?}");
+    }
+    bed.store.replace_person(ours, left.id, 1, &left.name, Role::Provider).await.expect("another name is another matter");
+    let stored = bed.other.person_by_email(&left.email).await.expect("an answer").expect("there");
+    assert_eq!((stored.role, stored.version), (Role::Provider, 2));
 }
 
 async fn a_one_time_password_is_taken_once_however_many_ask_at_once(bed: Arc<Bed>) {
