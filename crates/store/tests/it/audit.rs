@@ -197,6 +197,8 @@ async fn an_invitation_is_accepted_once_however_many_ask_at_once(bed: Arc<Bed>) 
         let refused = bed.store.accept_invitation(company, "secret", write, now()).await.expect_err("not what was offered");
         assert!(matches!(refused, StoreError::NotFound), "{refused}");
     }
+    let late = bed.store.accept_invitation(ours, "secret", &guest, now() + Duration::from_secs(61)).await.expect_err("expired");
+    assert!(matches!(late, StoreError::NotFound), "{late}");
     let accepted = at_once(8, |turn| {
         let (store, write) = (bed.either(turn), PersonWrite { id: PersonId::new(), ..guest.clone() });
         async move { store.accept_invitation(ours, "secret", &write, now()).await }
