@@ -23,16 +23,20 @@ use gatehouse_domain::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
     Actor, CompanyId, Platform,
+    export::Pieces,
     platform::{internal, now, store_error},
     ports::{StoreError, StoreResult},
 };
 
 /// Entries that are read at a time.
 const STEP: u64 = 500;
+/// Entries in a piece of an export.
+const PIECE: u16 = 200;
 /// Entries that are looked at in vain before the caller is asked whether to go on.
 const PATIENCE: u64 = 20_000;
 /// Longer names are cut, in characters.
@@ -333,6 +337,41 @@ impl Platform {
         Ok(verified)
     }
 
+    /// All of the log of the company with this name, or of the installation's own, piece by piece: one JSON document a line, the newest
+    /// first, as the API gives a company its own.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] when there is no such company.
+    pub async fn export_audit(&self, company: Option<&str>) -> Result<Pieces, AppError> {
+        let company = match company {
+            None => INSTALLATION,
+            Some(name) => {
+                let name = gatehouse_domain::CompanyName::parse(name).map_err(|why| AppError::invalid("company", why))?;
+                let found = self.access.company_by_name(&name).await.map_err(store_error)?;
+                found.ok_or_else(|| AppError::invalid("company", "There is no company of this name."))?
+            }
+        };
+        // A slow reader slows it down, and nothing piles up.
+        let (pieces, received) = mpsc::channel(4);
+        let platform = self.clone();
+        tokio::spawn(async move {
+            let mut query = AuditQuery { limit: PIECE, ..AuditQuery::default() };
+            loop {
+                let page = platform.audit_page(company, &query).await;
+                query.cursor = page.as_ref().ok().and_then(|page| page.next.as_deref()?.parse().ok());
+                let piece = page.and_then(|page| page.items.iter().map(line).collect::<Result<String, _>>());
+                if let Err(error) = &piece {
+                    tracing::warn!(%error, "the export of an audit log broke off");
+                }
+                // Or nobody reads it any more.
+                if pieces.send(piece).await.is_err() || query.cursor.is_none() {
+                    return;
+                }
+            }
+        });
+        Ok(received)
+    }
+
     async fn verify_chain(&self, company: CompanyId) -> Result<Verified, AppError> {
         let head = self.audit.audit_head(company).await.map_err(store_error)?;
         let found = |problem: String| Verified { head: head.clone(), problem: Some(problem) };
@@ -375,6 +414,10 @@ impl Platform {
     pub(crate) async fn note(&self, audit: Audit) -> Result<(), AppError> {
         audited(audit, self.audit.append_audit()).await.map_err(store_error)
     }
+}
+
+fn line(view: &AuditView) -> Result<String, AppError> {
+    serde_json::to_string(view).map(|text| text + "\n").map_err(internal)
 }
 
 fn view(stored: StoredEntry) -> Result<AuditView, AppError> {
