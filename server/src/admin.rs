@@ -100,14 +100,18 @@ pub async fn run(settings: Settings, command: AdminCommand) -> Result<(), String
     Ok(())
 }
 
-/// Looks through the audit log. What is wrong with it is an error.
+/// Looks through the audit log, or prints one. What is wrong with it is an error.
 ///
 /// # Errors
 /// In words for the operator.
 pub async fn audit(settings: Settings, command: AuditCommand) -> Result<(), String> {
-    let AuditCommand::Verify { company } = command;
-    println!("{}", have_done(&settings, Order::VerifyAudit { company }).await?);
-    Ok(())
+    match command {
+        AuditCommand::Verify { company } => {
+            println!("{}", have_done(&settings, Order::VerifyAudit { company }).await?);
+            Ok(())
+        }
+        AuditCommand::Export { company } => export::audit(&settings, company).await,
+    }
 }
 
 /// Looks after the companies.
@@ -277,6 +281,7 @@ pub fn listen(socket: &Path, platform: Platform, more: Router) -> Result<(), Str
     let app = Router::new()
         .route("/", post(receive))
         .route(export::PATH, post(export::send))
+        .route(export::AUDIT_PATH, post(export::send_audit))
         .with_state(Arc::new(platform))
         .merge(more);
     tokio::spawn(async move {

@@ -278,6 +278,12 @@ pub enum AuditCommand {
         #[arg(long)]
         company: Option<String>,
     },
+    /// Print the installation's own log as JSON lines, the newest entry first: what the command line and the program itself did to companies
+    Export {
+        /// This company's instead
+        #[arg(long)]
+        company: Option<String>,
+    },
 }
 
 /// A role on the command line.

@@ -1,6 +1,6 @@
-//! `gatehouse company export`, and what sends an export.
+//! `gatehouse company export` and `gatehouse audit export`, and what sends an export.
 //!
-//! Where a running server has the database, the document comes from it over the socket of the commands, piece by piece; the file is
+//! Where a running server has the database, what is exported comes from it over the socket of the commands, piece by piece; the file is
 //! written by the command in either case, so it belongs to whoever ran it.
 
 use std::{
@@ -31,10 +31,20 @@ use crate::{
     startup::{self, StartError},
 };
 
-/// Where the socket gives an export.
+/// Where the socket gives a company's export.
 pub const PATH: &str = "/export";
+/// Where it gives an audit log.
+pub const AUDIT_PATH: &str = "/export/audit";
 
-/// The document as a body. One that breaks off must not look whole: the connection breaks off, too.
+/// What is exported.
+enum What {
+    /// Everything of the company of this name.
+    Company(String),
+    /// The audit log of the company of this name; without one, the installation's own.
+    Audit(Option<String>),
+}
+
+/// An export as a body. One that breaks off must not look whole: the connection breaks off, too.
 pub fn body(pieces: Pieces) -> Body {
     Body::from_stream(stream::unfold(pieces, |mut pieces| async move {
         let piece = pieces.recv().await?;
@@ -42,17 +52,39 @@ pub fn body(pieces: Pieces) -> Body {
     }))
 }
 
-async fn begin(platform: &Platform, name: &str) -> Result<Pieces, AppError> {
-    let company = platform.company_named(Keeper::CommandLine, name).await?;
-    platform.export_company(Keeper::CommandLine, &company.id).await.map(|(_, pieces)| pieces)
+async fn begin(platform: &Platform, what: &What) -> Result<Pieces, AppError> {
+    match what {
+        What::Company(name) => {
+            let company = platform.company_named(Keeper::CommandLine, name).await?;
+            platform.export_company(Keeper::CommandLine, &company.id).await.map(|(_, pieces)| pieces)
+        }
+        What::Audit(company) => platform.export_audit(company.as_deref()).await,
+    }
+}
+
+async fn answer(platform: &Platform, what: &What) -> Response {
+    match begin(platform, what).await {
+        Ok(pieces) => body(pieces).into_response(),
+        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, admin::in_words(&error)).into_response(),
+    }
 }
 
 /// What a running server answers on its socket to the company's name, in JSON.
 pub async fn send(State(platform): State<Arc<Platform>>, Json(name): Json<String>) -> Response {
-    match begin(&platform, &name).await {
-        Ok(pieces) => body(pieces).into_response(),
-        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, admin::in_words(&error)).into_response(),
-    }
+    answer(&platform, &What::Company(name)).await
+}
+
+/// The same of an audit log: the company's name, or `null`.
+pub async fn send_audit(State(platform): State<Arc<Platform>>, Json(company): Json<Option<String>>) -> Response {
+    answer(&platform, &What::Audit(company)).await
+}
+
+/// `gatehouse audit export`.
+///
+/// # Errors
+/// In words for the operator.
+pub async fn audit(settings: &Settings, company: Option<String>) -> Result<(), String> {
+    receive(settings, &What::Audit(company), &mut io::stdout().lock()).await.map(drop)
 }
 
 /// `gatehouse company export NAME FILE`.
@@ -64,7 +96,7 @@ pub async fn to_file(settings: &Settings, name: String, file: &Path) -> Result<(
         if io::stdout().is_terminal() {
             return Err("an export is not for a terminal: redirect standard output to a file or a program".into());
         }
-        return receive(settings, name, &mut io::stdout().lock()).await.map(drop);
+        return receive(settings, &What::Company(name), &mut io::stdout().lock()).await.map(drop);
     }
     let problem = |error: io::Error| format!("{}: {error}", file.display());
     // What is in it is not for everybody on the machine.
@@ -72,7 +104,7 @@ pub async fn to_file(settings: &Settings, name: String, file: &Path) -> Result<(
         io::ErrorKind::AlreadyExists => format!("{} is there already. Give another name", file.display()),
         _ => problem(error),
     })?;
-    let received = receive(settings, name, &mut out).await.and_then(|length| {
+    let received = receive(settings, &What::Company(name), &mut out).await.and_then(|length| {
         out.sync_all().map_err(problem)?;
         Ok(length)
     });
@@ -88,12 +120,12 @@ pub async fn to_file(settings: &Settings, name: String, file: &Path) -> Result<(
     }
 }
 
-/// Writes the document, from wherever it comes; gives its length.
-async fn receive(settings: &Settings, name: String, out: &mut impl Write) -> Result<u64, String> {
+/// Writes it, from wherever it comes; gives its length.
+async fn receive(settings: &Settings, what: &What, out: &mut impl Write) -> Result<u64, String> {
     let body = match startup::open(settings).await {
-        Ok(platform) => body(begin(&platform, &name).await.map_err(|error| admin::in_words(&error))?),
+        Ok(platform) => body(begin(&platform, what).await.map_err(|error| admin::in_words(&error))?),
         Err(StartError::Open(OpenError::Locked(_))) => match settings.socket() {
-            Some(socket) => from_server(&socket, &name).await?,
+            Some(socket) => from_server(&socket, what).await?,
             None => return Err("the database is in use by another process".into()),
         },
         Err(error) => return Err(error.to_string()),
@@ -109,10 +141,14 @@ async fn receive(settings: &Settings, name: String, out: &mut impl Write) -> Res
     Ok(length)
 }
 
-async fn from_server(socket: &Path, name: &str) -> Result<Body, String> {
+async fn from_server(socket: &Path, what: &What) -> Result<Body, String> {
     let mut sender = admin::connect(socket).await?;
-    let name = serde_json::to_vec(name).map_err(|error| error.to_string())?;
-    let request = http::Request::post(PATH)
+    let (path, name) = match what {
+        What::Company(name) => (PATH, serde_json::to_vec(name)),
+        What::Audit(company) => (AUDIT_PATH, serde_json::to_vec(company)),
+    };
+    let name = name.map_err(|error| error.to_string())?;
+    let request = http::Request::post(path)
         .header(http::header::HOST, "localhost")
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(name)))

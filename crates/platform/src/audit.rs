@@ -1,8 +1,9 @@
 //! The audit log: written with what it tells of, in the same transaction; read, filtered, and its chain verified.
 //!
 //! A use case says what was done with [`Actor::did`], and hands that and the store's method to [`audited`]. The store finds it there
-//! ([`current`]) and writes it in the transaction of the change. That it was is not taken on trust: a method that came to a good end
-//! without writing it is an error, which the first test that gets there sees.
+//! ([`current`]) and writes it in the transaction of the change. That it was is not taken on trust: a statement without a place for it
+//! is refused before it is sent, and a method that came to a good end without writing it is an error, which the first test that gets
+//! there sees.
 //!
 //! Each company has a chain of its own. An entry's hash is SHA-256 over the company, the entry's number, the hash before it and the
 //! entry, one a line: who changes or removes one has to change all that follow. What is last can't be checked by what follows, so
@@ -22,16 +23,20 @@ use gatehouse_domain::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
     Actor, CompanyId, Platform,
+    export::Pieces,
     platform::{internal, now, store_error},
     ports::{StoreError, StoreResult},
 };
 
 /// Entries that are read at a time.
 const STEP: u64 = 500;
+/// Entries in a piece of an export.
+const PIECE: u16 = 200;
 /// Entries that are looked at in vain before the caller is asked whether to go on.
 const PATIENCE: u64 = 20_000;
 /// Longer names are cut, in characters.
@@ -202,23 +207,29 @@ impl Pending {
 }
 
 tokio::task_local! {
-    static CURRENT: Arc<Pending>;
+    static CURRENT: Option<Arc<Pending>>;
 }
 
 /// For stores: what has to be written with the change that is being made.
 #[must_use]
 pub fn current() -> Option<Arc<Pending>> {
-    CURRENT.try_with(Arc::clone).ok()
+    CURRENT.try_with(Clone::clone).ok().flatten()
+}
+
+/// For stores: steps of a change that are not told of by themselves. The statement that ends the change does write the log.
+pub async fn on_the_way<T>(steps: impl Future<Output = T>) -> T {
+    CURRENT.scope(None, steps).await
 }
 
 /// Makes a change that stands in the log: one call of a store's method that changes something.
 ///
 /// # Errors
-/// The store's, and [`StoreError::Internal`] for a method that does not write the log, which is a defect.
+/// The store's, and [`StoreError::Internal`] for a method that does not write the log, which is a defect; stores answer it before
+/// anything is changed.
 pub async fn audited<T>(audit: Audit, change: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
     let operation = audit.entries.first().map(|(_, entry)| entry.operation.clone()).unwrap_or_default();
     let pending = Arc::new(Pending { audit, written: AtomicBool::new(false) });
-    let done = CURRENT.scope(Arc::clone(&pending), change).await?;
+    let done = CURRENT.scope(Some(Arc::clone(&pending)), change).await?;
     if !pending.written.load(Ordering::Relaxed) {
         return Err(StoreError::Internal(format!("{operation} was done and is not in the audit log: this is a defect")));
     }
@@ -326,6 +337,41 @@ impl Platform {
         Ok(verified)
     }
 
+    /// All of the log of the company with this name, or of the installation's own, piece by piece: one JSON document a line, the newest
+    /// first, as the API gives a company its own.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] when there is no such company.
+    pub async fn export_audit(&self, company: Option<&str>) -> Result<Pieces, AppError> {
+        let company = match company {
+            None => INSTALLATION,
+            Some(name) => {
+                let name = gatehouse_domain::CompanyName::parse(name).map_err(|why| AppError::invalid("company", why))?;
+                let found = self.access.company_by_name(&name).await.map_err(store_error)?;
+                found.ok_or_else(|| AppError::invalid("company", "There is no company of this name."))?
+            }
+        };
+        // A slow reader slows it down, and nothing piles up.
+        let (pieces, received) = mpsc::channel(4);
+        let platform = self.clone();
+        tokio::spawn(async move {
+            let mut query = AuditQuery { limit: PIECE, ..AuditQuery::default() };
+            loop {
+                let page = platform.audit_page(company, &query).await;
+                query.cursor = page.as_ref().ok().and_then(|page| page.next.as_deref()?.parse().ok());
+                let piece = page.and_then(|page| page.items.iter().map(line).collect::<Result<String, _>>());
+                if let Err(error) = &piece {
+                    tracing::warn!(%error, "the export of an audit log broke off");
+                }
+                // Or nobody reads it any more.
+                if pieces.send(piece).await.is_err() || query.cursor.is_none() {
+                    return;
+                }
+            }
+        });
+        Ok(received)
+    }
+
     async fn verify_chain(&self, company: CompanyId) -> Result<Verified, AppError> {
         let head = self.audit.audit_head(company).await.map_err(store_error)?;
         let found = |problem: String| Verified { head: head.clone(), problem: Some(problem) };
@@ -368,6 +414,10 @@ impl Platform {
     pub(crate) async fn note(&self, audit: Audit) -> Result<(), AppError> {
         audited(audit, self.audit.append_audit()).await.map_err(store_error)
     }
+}
+
+fn line(view: &AuditView) -> Result<String, AppError> {
+    serde_json::to_string(view).map(|text| text + "\n").map_err(internal)
 }
 
 fn view(stored: StoredEntry) -> Result<AuditView, AppError> {

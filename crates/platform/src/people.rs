@@ -128,7 +128,7 @@ impl Platform {
     /// Removes somebody: their sessions end and their API tokens stop working at once.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] for the last owner, [`AppError::Changed`], [`AppError::NotFound`], [`AppError::Forbidden`].
+    /// [`AppError::Invalid`] for the last owner or provider, [`AppError::Changed`], [`AppError::NotFound`], [`AppError::Forbidden`].
     pub async fn delete_person(&self, actor: &Actor, id: &str, version: Option<u64>) -> Result<(), AppError> {
         actor.may(Operation::DeletePerson)?;
         for _ in 0..ATTEMPTS {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatehouse_domain::{AppError, Timestamp};
+use gatehouse_domain::{AppError, Role, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -126,7 +126,11 @@ pub(crate) fn store_error(error: StoreError) -> AppError {
         StoreError::Full(limit) => {
             AppError::invalid("name", format!("There are {limit} already, which is as many as there may be."))
         }
-        StoreError::LastOwner => AppError::invalid(
+        StoreError::LastOfRole(Role::Provider) => AppError::invalid(
+            "role",
+            "This is the company's last provider. Invite another one first: without one, nobody could look after the companies.",
+        ),
+        StoreError::LastOfRole(_) => AppError::invalid(
             "role",
             "This is the company's last owner. Make somebody else an owner first: a company without one could never have one again.",
         ),

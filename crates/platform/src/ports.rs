@@ -40,9 +40,9 @@ pub enum StoreError {
     /// Not there any more, where [`StoreError::NotFound`] means something else.
     #[error("gone")]
     Gone,
-    /// A company without an owner could never have one again.
-    #[error("the last owner")]
-    LastOwner,
+    /// The company's last one of a role that it can't be without: an owner, or a provider where it has one.
+    #[error("the last {}", .0.as_str())]
+    LastOfRole(Role),
     /// There are as many as there may be.
     #[error("there are as many as there may be: {0}")]
     Full(usize),
@@ -347,7 +347,7 @@ pub trait AccessStore: Send + Sync {
     /// Changes what somebody is called and may do, if they still have that version.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Changed`], [`StoreError::LastOwner`].
+    /// [`StoreError::NotFound`], [`StoreError::Changed`], [`StoreError::LastOfRole`].
     async fn replace_person(
         &self, company: CompanyId, id: PersonId, version: u64, name: &PersonName, role: Role,
     ) -> StoreResult<()>;

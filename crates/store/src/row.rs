@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use chrono::{DateTime, Utc};
-use gatehouse_domain::UsedBy;
+use gatehouse_domain::{Role, UsedBy};
 use gatehouse_platform::ports::{StoreError, StoreResult};
 use surrealdb::types::{RecordId, RecordIdKey, SurrealValue, ToSql as _, Value};
 use uuid::Uuid;
@@ -143,7 +143,7 @@ pub(crate) fn outcome(value: Value) -> StoreResult<Row> {
         "not_found" => Err(StoreError::NotFound),
         "name_taken" => Err(StoreError::NameTaken),
         "gone" => Err(StoreError::Gone),
-        "last_owner" => Err(StoreError::LastOwner),
+        "last_of_role" => Err(StoreError::LastOfRole(row.parse("role", str::parse::<Role>)?)),
         "full" => Err(StoreError::Full(row.take::<u64>("limit")?.try_into().unwrap_or(usize::MAX))),
         "key_changed" => Err(StoreError::KeyChanged),
         "changed" => Err(StoreError::Changed(row.take("version")?)),

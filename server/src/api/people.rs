@@ -106,7 +106,7 @@ pub async fn get(State(state): State<AppState>, SignedIn(actor): SignedIn, PathI
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`changed`", body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Also for the last owner", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Also for the last owner or provider", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn replace(
@@ -130,7 +130,7 @@ pub async fn replace(
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`changed`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The last owner", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The last owner or provider", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn delete(

@@ -576,6 +576,38 @@ fn fifty_changes_at_once_are_fifty_entries_of_one_chain() {
     assert_eq!((alone.status.success(), said(&alone)), (true, said(&beside)));
 }
 
+#[test]
+fn a_log_is_exported_on_the_command_line_the_installations_own_too() {
+    let mut server = Start::new().env("GATEHOUSE_EDITION", "cloud").env("GATEHOUSE_SECRET_KEY_FILE", "key").start_with_key();
+    let ok = |server: &Server, args: &[&str]| {
+        let output = server.command(args, &[]);
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    ok(&server, &["company", "create", "Acme"]);
+    ok(&server, &["company", "suspend", "Acme"]);
+    // More than fits into one piece.
+    for number in 0..205 {
+        server.proxy(&format!("Proxy {number}"));
+    }
+    let own = ok(&server, &["audit", "export"]);
+    let entries = all(&own);
+    let told: Vec<_> = entries.iter().map(|entry| (entry["number"].as_u64(), entry["operation"].as_str())).collect();
+    assert_eq!(told, [(Some(1), Some("createCompany")), (Some(2), Some("suspendCompany"))]);
+    assert!(entries.iter().all(|entry| entry["via"] == "command_line" && entry["target"]["name"] == "Acme"), "{own}");
+    let last =
+        format!("The installation: whole, 2 entries, the last one's hash is {}", entries[1]["hash"].as_str().expect("a hash"));
+    assert!(ok(&server, &["audit", "verify"]).contains(&last), "{last}");
+    // A company's is what its people get.
+    let theirs = ok(&server, &["audit", "export", "--company", "my COMPANY"]);
+    assert!(theirs.lines().count() > 205 && theirs == server.get("/api/v1/audit.jsonl").text, "{theirs}");
+    let nobodys = server.command(&["audit", "export", "--company", "Nobody"], &[]);
+    assert!(!nobodys.status.success() && said(&nobodys).contains("There is no company of this name."), "{}", said(&nobodys));
+    server.stop();
+    assert_eq!(ok(&server, &["audit", "export"]), own, "without a server");
+    assert_eq!(ok(&server, &["audit", "export", "--company", "My company"]), theirs);
+}
+
 fn verify(folder: &Path) -> Output {
     verify_with(folder, &[])
 }

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, EMAIL, PASSWORD, Server, Start, send};
+use crate::{
+    gateway_database::free_port,
+    harness::{Answer, EMAIL, PASSWORD, Server, Start, send},
+};
 
 const OTHER_PASSWORD: &str = "another good password";
 
@@ -186,6 +189,23 @@ fn an_invitation_makes_somebody_whose_role_holds_at_once() {
 }
 
 #[test]
+fn an_invitations_link_is_for_the_address_that_people_use() {
+    let port = free_port();
+    let start = Start::new().env("GATEHOUSE_LISTEN", &format!("127.0.0.1:{port}"));
+    let server = start.env("GATEHOUSE_PUBLIC_URL", &format!("http://localhost:{port}")).start();
+    let owner = signed_in(&server, EMAIL, PASSWORD);
+    // Behind a proxy server, say: it came to another address.
+    let here = format!("http://127.0.0.1:{port}");
+    let headers =
+        [("cookie", owner.cookie.as_str()), ("content-type", "application/x-www-form-urlencoded"), ("origin", here.as_str())];
+    let page = format!("{here}/company/settings/people");
+    let made = send("POST", &page, &headers, Some("email=jo%40example.com&role=auditor"));
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert!(made.text.contains(&format!("http://localhost:{port}/invitation/")), "{}", made.text);
+    assert!(!made.text.contains(&format!("{here}/invitation/")));
+}
+
+#[test]
 fn whoever_is_removed_is_out_at_once() {
     let server = Start::new().start();
     let owner = signed_in(&server, EMAIL, PASSWORD);
@@ -305,6 +325,26 @@ fn roles_are_held_to_by_the_api_and_by_the_pages() {
     assert!(!page.contains("href=\"/company/settings/proxies\"") && !page.contains("Incident Responder"), "{page}");
     assert_eq!(provider.form(&format!("/provider/companies/{ours}/delete"), "confirm=Another").status, 422);
     assert_eq!(owner.get("/api/v1/sessions").status, 200);
+}
+
+#[test]
+fn the_last_provider_can_not_be_removed() {
+    let server = cloud("30");
+    let pat = signed_in(&server, "pat@provider.example", OTHER_PASSWORD);
+    let id = id_of(&pat.get("/api/v1/people").expect(200), "pat@provider.example");
+    let page = format!("/company/settings/people/{id}");
+    let refused = pat.form(&format!("{page}/delete"), "version=1");
+    assert!(refused.status == 422 && refused.text.contains("last provider"), "{}", refused.text);
+    let refused = pat.call("DELETE", &format!("/api/v1/people/{id}"), None);
+    assert!(refused.status == 422 && refused.text.contains("last provider"), "{}", refused.text);
+    assert_eq!(pat.form(&page, "name=Pat&role=auditor&version=1").status, 422);
+    pat.get("/api/v1/companies").expect(200);
+    // With another one, one may go.
+    let made = pat.post("/api/v1/invitations", &json!({"email": "kim@provider.example", "role": "provider"})).expect(201);
+    let kim = accept(&server, text(&made, "link"), "Kim");
+    assert_eq!(pat.call("DELETE", &format!("/api/v1/people/{id}"), None).status, 204);
+    assert_eq!(pat.get("/api/v1/companies").status, 401);
+    kim.get("/api/v1/companies").expect(200);
 }
 
 #[test]
@@ -433,17 +473,19 @@ fn checks_of_a_suspended_company_do_not_run() {
     let mut server = cloud("30");
     let owner = signed_in(&server, EMAIL, PASSWORD).cookie;
     let provider = signed_in(&server, "pat@provider.example", OTHER_PASSWORD).cookie;
-    let id = {
+    let (id, first) = {
         let owner = Visitor { server: &server, cookie: owner.clone() };
         owner.post("/api/v1/proxies", &json!({"name": "P", "host": "nowhere.invalid", "port": 9})).expect(201);
         owner.call("PUT", "/api/v1/checks", Some(&json!({"every_minutes": 15}))).expect(200);
-        soon("the first round", || !owner.get("/api/v1/proxies").expect(200)["items"][0]["last_test"].is_null());
+        let last_test = || owner.get("/api/v1/proxies").expect(200)["items"][0]["last_test"]["at"].clone();
+        soon("the first round", || !last_test().is_null());
         let provider = Visitor { server: &server, cookie: provider.clone() };
         let companies = provider.get("/api/v1/companies").expect(200);
         let ours = companies["items"].as_array().expect("items").iter().find(|c| c["name"] == "My company").expect("there");
         let id = text(ours, "id").to_string();
+        let first = last_test().to_string();
         provider.post(&format!("/api/v1/companies/{id}/suspend"), &json!({})).expect(200);
-        id
+        (id, first)
     };
     server.stop();
     // An hour later a round has long been due.
@@ -452,7 +494,6 @@ fn checks_of_a_suspended_company_do_not_run() {
     let provider = Visitor { server: &later, cookie: provider };
     let last_test =
         || provider.get(&format!("/api/v1/companies/{id}/export")).expect(200)["proxies"][0]["last_test"]["at"].to_string();
-    let first = last_test();
     assert!(first.len() > 10, "{first}");
     // Two turns of whoever looks after it.
     std::thread::sleep(Duration::from_secs(12));

@@ -2,6 +2,7 @@
 //!
 //! A statement that changes something has a line `-- AUDIT` where it is certain that it does. When a use case has said what was
 //! done ([`gatehouse_platform::audit::audited`]), [`Audited`] puts the writing of the log in that line's place; else the line is a comment.
+//! A statement without that line is not sent then.
 
 use std::sync::Arc;
 
@@ -51,10 +52,16 @@ pub(crate) struct Audited {
 
 impl Audited {
     /// Where something is to be written: the statement with it, and what it needs.
+    ///
+    /// # Errors
+    /// [`StoreError::Internal`] where the statement has no place for it: what was sent could not be taken back.
     pub(crate) fn of(query: &str, mut vars: Variables) -> StoreResult<(Option<Self>, Variables)> {
         let Some(pending) = current() else { return Ok((None, vars)) };
         if !query.contains(PLACE) {
-            return Ok((None, vars));
+            let begin: String = query.split_whitespace().take(8).collect::<Vec<_>>().join(" ");
+            return Err(StoreError::Internal(format!(
+                "a change without a place for the audit log: this is a defect (in: {begin} …)"
+            )));
         }
         let audits = pending.audit.entries.iter().map(|(company, entry)| {
             let mut audit = Object::new();

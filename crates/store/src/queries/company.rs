@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use gatehouse_domain::{CompanyName, Timestamp};
 use gatehouse_platform::{
     CompanyId,
+    audit::on_the_way,
     ports::{CompanyRecord, PersonWrite, StoreError, StoreResult},
 };
 use surrealdb::types::RecordId;
@@ -171,6 +172,14 @@ impl Store {
         if !decode::<bool>(self.connection.of_all().read(IS_DUE, vars! { company: id.clone(), now: now }).await?)? {
             return Err(StoreError::NotFound);
         }
+        // That it is gone is told once, by the last step.
+        on_the_way(self.empty_company(company)).await?;
+        outcome(self.connection.of_all().write_in(Scope::People, DELETE, vars! { company: id, now: now }).await?).map(drop)
+    }
+
+    /// All that a company has, which may be too much for one transaction. The company itself stays, and is found again if this is cut off.
+    async fn empty_company(&self, company: CompanyId) -> StoreResult<()> {
+        let id = company_record(company);
         self.delete_all(SESSIONS, vars! { company: id.clone() }).await?;
         for table in BY_FIELD {
             let find = format!("SELECT VALUE id FROM {table} WHERE company = $company LIMIT $limit");
@@ -188,7 +197,7 @@ impl Store {
             Ok(_) | Err(StoreError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        outcome(self.connection.of_all().write_in(Scope::People, DELETE, vars! { company: id, now: now }).await?).map(drop)
+        Ok(())
     }
 }
 

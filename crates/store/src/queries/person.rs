@@ -29,15 +29,15 @@ const BY_EMAIL: &str = "SELECT *, company.name AS company_name, company.suspende
 const OF_COMPANY: &str = "SELECT *, company.name AS company_name, company.suspended_at != NONE AS is_suspended FROM person
     WHERE company = $company ORDER BY name, id";
 
-/// Two that take owners away at the same time meet at the company.
+/// Two that take owners (or providers) away at the same time meet at the company.
 const REPLACE: &str = "{
     LET $before = (SELECT company, version, role FROM ONLY $id FOR UPDATE);
     IF $before = NONE OR $before.company != $company { RETURN { outcome: 'not_found' } };
     IF $before.version != $version { RETURN { outcome: 'changed', version: $before.version } };
     UPDATE $company SET people = (people ?? 0) + 1 RETURN NONE;
-    IF $before.role = 'owner' AND $role != 'owner' {
-        LET $others = (SELECT VALUE id FROM person WHERE company = $company AND role = 'owner' AND id != $id LIMIT 1);
-        IF array::len($others) = 0 { RETURN { outcome: 'last_owner' } };
+    IF $before.role IN ['owner', 'provider'] AND $role != $before.role {
+        LET $others = (SELECT VALUE id FROM person WHERE company = $company AND role = $before.role AND id != $id LIMIT 1);
+        IF array::len($others) = 0 { RETURN { outcome: 'last_of_role', role: $before.role } };
     };
     UPDATE $id SET name = $name, role = $role, version += 1 RETURN NONE;
     -- AUDIT
@@ -49,9 +49,9 @@ const DELETE: &str = "{
     IF $before = NONE OR $before.company != $company { RETURN { outcome: 'not_found' } };
     IF $before.version != $version { RETURN { outcome: 'changed', version: $before.version } };
     UPDATE $company SET people = (people ?? 0) + 1 RETURN NONE;
-    IF $before.role = 'owner' {
-        LET $others = (SELECT VALUE id FROM person WHERE company = $company AND role = 'owner' AND id != $id LIMIT 1);
-        IF array::len($others) = 0 { RETURN { outcome: 'last_owner' } };
+    IF $before.role IN ['owner', 'provider'] {
+        LET $others = (SELECT VALUE id FROM person WHERE company = $company AND role = $before.role AND id != $id LIMIT 1);
+        IF array::len($others) = 0 { RETURN { outcome: 'last_of_role', role: $before.role } };
     };
     DELETE session WHERE person = $id RETURN NONE;
     DELETE token WHERE person = $id RETURN NONE;

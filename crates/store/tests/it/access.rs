@@ -17,6 +17,7 @@ on_each_database! {
     fifty_who_take_an_e_mail_address_leave_one
     sessions_end
     a_session_that_has_ended_is_gone_for_all_at_once
+    of_somebody_who_is_removed_no_session_or_token_stays
     tokens_belong_to_a_person
     sign_ins_are_counted_by_account_and_address
     an_attempt_that_was_right_does_not_count
@@ -152,6 +153,38 @@ async fn a_session_that_has_ended_is_gone_for_all_at_once(bed: Arc<Bed>) {
         }
     })
     .await;
+}
+
+/// Not only that nobody finds them: the records are gone, of this person and of nobody else.
+async fn of_somebody_who_is_removed_no_session_or_token_stays(bed: Arc<Bed>) {
+    let store = &bed.store;
+    let (ours, at) = (company(store).await, now());
+    let (jo, mo) = (person(), person());
+    for (who, hash) in [(&jo, "of jo"), (&mo, "of mo")] {
+        store.create_person(ours, who, at).await.expect("made");
+        store.create_session(hash, who.id, at, at + MINUTE, &Origin::command_line()).await.expect("made");
+        let token = TokenRecord {
+            id: TokenId::new(),
+            name: TokenName::parse("script").expect("right"),
+            ends_with: "wxyz".into(),
+            created_at: at,
+            last_used_at: None,
+        };
+        store.create_token(ours, who.id, hash, &token).await.expect("made");
+    }
+    let left = async |table: &str| bed.other.raw(&format!("SELECT * FROM {table}")).await.expect("rows");
+    for table in ["session", "token"] {
+        assert!(left(table).await.contains(&jo.id.to_string()), "{table}");
+    }
+    store.delete_person(ours, jo.id, 1).await.expect("removed");
+    for table in ["session", "token"] {
+        let rows = left(table).await;
+        assert!(!rows.contains(&jo.id.to_string()) && rows.contains(&mo.id.to_string()), "{table}: {rows}");
+    }
+    assert_eq!(store.find_session("of jo", at).await.expect("an answer"), None);
+    assert_eq!(store.find_token("of jo").await.expect("an answer"), None);
+    assert!(store.find_session("of mo", at).await.expect("an answer").is_some());
+    assert!(store.find_token("of mo").await.expect("an answer").is_some());
 }
 
 async fn tokens_belong_to_a_person(bed: Arc<Bed>) {

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use gatehouse_domain::{Email, Operation, Role};
 use gatehouse_platform::{
     CompanyId, InvitationId, Origin, PersonId, ProxyId, Sealed,
-    audit::{Audit, audited, chain_hash, command_line},
+    audit::{Audit, INSTALLATION, audited, chain_hash, command_line},
     ports::{AccessStore as _, AuditStore as _, InvitationRecord, PersonWrite, ProxyStore as _, SecondFactor, StoreError},
 };
 use gatehouse_store::Store;
@@ -15,9 +15,11 @@ use crate::support::{Bed, at_once, company, now, on_each_database, person, write
 
 on_each_database! {
     an_entry_is_written_with_its_change_and_not_without_it
+    a_statement_without_a_place_for_the_log_is_not_sent
     of_many_changes_at_once_none_is_missing_and_the_chain_is_whole
     what_was_written_can_not_be_changed_or_removed
     a_company_keeps_an_owner_whoever_removes_them_at_once
+    the_last_provider_stays_one
     a_one_time_password_is_taken_once_however_many_ask_at_once
     an_invitation_is_accepted_once_however_many_ask_at_once
     a_deleted_company_is_gone_from_every_table_and_no_other_is
@@ -51,9 +53,28 @@ async fn an_entry_is_written_with_its_change_and_not_without_it(bed: Arc<Bed>) {
     audited(did(ours).also_in(theirs), bed.store.append_audit()).await.expect("noted");
     assert_whole(&bed.store, ours, 2).await;
     assert_whole(&bed.other, theirs, 1).await;
-    // A method that does not write the log can't be used for what has to stand in it.
-    let forgotten = audited(did(ours), bed.store.forget_sign_in("1/account/1")).await;
-    assert!(forgotten.is_err(), "{forgotten:?}");
+}
+
+/// What does not write the log can't be used for what has to stand in it: it is refused, and nothing has happened.
+async fn a_statement_without_a_place_for_the_log_is_not_sent(bed: Arc<Bed>) {
+    let (ours, jo, at, minute) = (company(&bed.store).await, person(), now(), Duration::from_secs(60));
+    bed.store.create_person(ours, &jo, at).await.expect("made");
+    bed.store.create_session("abc", jo.id, at, at + minute, &Origin::command_line()).await.expect("made");
+    let attempt = bed.store.begin_sign_in("jo", "192.0.2.1", 1, minute, at).await.expect("an answer").expect("counted");
+    for refused in [
+        audited(did(ours), bed.store.forget_sign_in(&attempt)).await,
+        audited(did(ours), bed.store.touch_session("abc", at, at + minute * 2)).await,
+    ] {
+        assert!(matches!(&refused, Err(StoreError::Internal(why)) if why.contains("defect")), "{refused:?}");
+    }
+    let again = bed.other.begin_sign_in("jo", "192.0.2.1", 1, minute, at).await.expect("an answer");
+    assert!(again.is_err(), "the attempt still counts");
+    let session = bed.other.find_session("abc", at).await.expect("an answer").expect("there");
+    assert_eq!(session.expires_at, Some(at + minute), "as it was");
+    assert_whole(&bed.other, ours, 0).await;
+    // Nor does one that sends nothing pass for a change.
+    let nothing = audited(did(ours), bed.store.find_token("abc")).await;
+    assert!(matches!(&nothing, Err(StoreError::Internal(why)) if why.contains("defect")), "{nothing:?}");
 }
 
 async fn of_many_changes_at_once_none_is_missing_and_the_chain_is_whole(bed: Arc<Bed>) {
@@ -105,8 +126,35 @@ async fn a_company_keeps_an_owner_whoever_removes_them_at_once(bed: Arc<Bed>) {
         }
     })
     .await;
-    assert_eq!(removed.iter().filter(|done| matches!(done, Err(StoreError::LastOwner))).count(), 1, "{removed:?}");
+    assert_eq!(removed.iter().filter(|done| matches!(done, Err(StoreError::LastOfRole(Role::Owner)))).count(), 1, "{removed:?}");
     assert_eq!(owners(&bed.other, ours).await.len(), 1);
+}
+
+async fn the_last_provider_stays_one(bed: Arc<Bed>) {
+    let (ours, theirs) = (company(&bed.store).await, company(&bed.store).await);
+    let provider = || PersonWrite { role: Role::Provider, ..person() };
+    let all = [provider(), provider()];
+    for jo in &all {
+        bed.store.create_person(ours, jo, now()).await.expect("made");
+    }
+    // Neither an owner beside them nor a provider of another company takes their place.
+    bed.store.create_person(ours, &person(), now()).await.expect("made");
+    bed.store.create_person(theirs, &provider(), now()).await.expect("made");
+    let removed = at_once(2, |turn| {
+        let (store, id) = (bed.either(turn), all[turn].id);
+        async move { store.delete_person(ours, id, 1).await }
+    })
+    .await;
+    let is_refused = |done: &Result<(), StoreError>| matches!(done, Err(StoreError::LastOfRole(Role::Provider)));
+    assert_eq!(removed.iter().filter(|done| is_refused(done)).count(), 1, "{removed:?}");
+    let left = all.iter().zip(&removed).find(|(_, done)| done.is_err()).map(|(jo, _)| jo).expect("one stays");
+    for role in [Role::Owner, Role::Auditor] {
+        let demoted = bed.store.replace_person(ours, left.id, 1, &left.name, role).await;
+        assert!(is_refused(&demoted), "{demoted:?}");
+    }
+    bed.store.replace_person(ours, left.id, 1, &left.name, Role::Provider).await.expect("another name is another matter");
+    let stored = bed.other.person_by_email(&left.email).await.expect("an answer").expect("there");
+    assert_eq!((stored.role, stored.version), (Role::Provider, 2));
 }
 
 async fn a_one_time_password_is_taken_once_however_many_ask_at_once(bed: Arc<Bed>) {
@@ -149,6 +197,8 @@ async fn an_invitation_is_accepted_once_however_many_ask_at_once(bed: Arc<Bed>) 
         let refused = bed.store.accept_invitation(company, "secret", write, now()).await.expect_err("not what was offered");
         assert!(matches!(refused, StoreError::NotFound), "{refused}");
     }
+    let late = bed.store.accept_invitation(ours, "secret", &guest, now() + Duration::from_secs(61)).await.expect_err("expired");
+    assert!(matches!(late, StoreError::NotFound), "{late}");
     let accepted = at_once(8, |turn| {
         let (store, write) = (bed.either(turn), PersonWrite { id: PersonId::new(), ..guest.clone() });
         async move { store.accept_invitation(ours, "secret", &write, now()).await }
@@ -185,7 +235,9 @@ async fn a_deleted_company_is_gone_from_every_table_and_no_other_is(bed: Arc<Bed
     assert!(matches!(early, StoreError::NotFound), "{early}");
     let past = now() - Duration::from_secs(1);
     bed.store.set_company_state(ours, Some(past), Some(past)).await.expect("set");
-    bed.other.purge_company(ours, now()).await.expect("purged");
+    let before = bed.store.audit_head(INSTALLATION).await.expect("a head").number;
+    audited(did(INSTALLATION), bed.other.purge_company(ours, now())).await.expect("purged");
+    assert_whole(&bed.store, INSTALLATION, before + 1).await;
     assert!(matches!(bed.store.purge_company(ours, now()).await, Err(StoreError::NotFound)), "once");
     let left = bed.store.company_records().await.expect("companies");
     assert!(left.iter().all(|company| company.id != ours) && left.iter().any(|company| company.id == theirs));
