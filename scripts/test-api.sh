@@ -102,4 +102,8 @@ look --max-examples $((examples / 5 + 1)) -H "Authorization: Bearer $auditor" --
 step "Nobody"
 look --max-examples $((examples / 5 + 1))
 kill -0 "$server" 2>/dev/null || fail "the server has ended: $(tail -5 "$work/log")"
-[ $found = 0 ] || fail "schemathesis has found something: see above"
+[ $found = 0 ] || {
+  note "what the server said about it:"
+  grep -aE 'WARN|ERROR' "$work/log" | tail -40 >&2 || true
+  fail "schemathesis has found something: see above"
+}

@@ -46,10 +46,12 @@ enum What {
 
 /// An export as a body. One that breaks off must not look whole: the connection breaks off, too.
 pub fn body(pieces: Pieces) -> Body {
-    Body::from_stream(stream::unfold(pieces, |mut pieces| async move {
+    let pieces = stream::unfold(pieces, |mut pieces| async move {
         let piece = pieces.recv().await?;
         Some((piece.map_err(|error| io::Error::other(error.to_string())), pieces))
-    }))
+    });
+    // What compresses a body asks once more after its end, where `unfold` panics.
+    Body::from_stream(pieces.fuse())
 }
 
 async fn begin(platform: &Platform, what: &What) -> Result<Pieces, AppError> {

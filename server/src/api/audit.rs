@@ -2,11 +2,9 @@
 
 use axum::{
     Json,
-    body::Body,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
-use futures::stream;
 use gatehouse_domain::{AppError, AuditQuery, AuditView, Operation, Page};
 use http::header;
 use serde::Deserialize;
@@ -81,32 +79,10 @@ pub async fn list(
 pub async fn export(
     State(state): State<AppState>, SignedIn(actor): SignedIn, RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
-    actor.may(Operation::ExportAudit)?;
-    let query = AuditQuery { limit: 200, ..read(query)? };
-    let first = state.platform.audit(&actor, &query).await?;
-    let steps = stream::unfold(Some(first), move |page| {
-        let (state, actor, query) = (state.clone(), actor.clone(), query.clone());
-        async move {
-            let page = page?;
-            let mut text = String::new();
-            for view in &page.items {
-                text.push_str(&serde_json::to_string(view).unwrap_or_default());
-                text.push('\n');
-            }
-            let next = match page.next.and_then(|next| next.parse().ok()) {
-                None => None,
-                Some(cursor) => match state.platform.audit(&actor, &AuditQuery { cursor: Some(cursor), ..query }).await {
-                    Ok(page) => Some(page),
-                    // A file that breaks off must not look whole: the connection does too.
-                    Err(error) => return Some((Err(std::io::Error::other(error.to_string())), None)),
-                },
-            };
-            Some((Ok(text), next))
-        }
-    });
+    let pieces = state.platform.export_own_audit(&actor, read(query)?).await?;
     let headers =
         [(header::CONTENT_TYPE, "application/jsonl"), (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\"")];
-    Ok((headers, Body::from_stream(steps)).into_response())
+    Ok((headers, crate::export::body(pieces)).into_response())
 }
 
 fn read(query: Option<String>) -> Result<AuditQuery, AppError> {

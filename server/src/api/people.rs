@@ -215,6 +215,9 @@ pub async fn accept(
     let mut fields = text_fields(&body, &["secret", "name", "password"])?;
     let mut secret = |name: &str| Secret::new(fields.remove(name).unwrap_or_default());
     let (link, password) = (secret("secret"), secret("password"));
+    if link.is_empty() {
+        return Err(AppError::invalid("secret", "This is what stands at the end of the invitation's link: it is needed.").into());
+    }
     let name = fields.remove("name").unwrap_or_default();
     let session = state.platform.accept_invitation(&link, &name, &password, &visitor.origin).await?;
     let cookie = security::session_cookie(&session.secret, state.is_https());

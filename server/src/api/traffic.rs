@@ -6,7 +6,7 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use gatehouse_domain::{AppError, Cause, Page, Route, TrafficQuery, TrafficView};
 use http::header;
 use serde::Deserialize;
@@ -116,7 +116,7 @@ pub async fn export(
         (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"traffic.csv\""),
     ];
-    Ok((headers, Body::from_stream(steps)).into_response())
+    Ok((headers, Body::from_stream(steps.fuse())).into_response())
 }
 
 fn read(query: Option<String>) -> Result<TrafficQuery, AppError> {

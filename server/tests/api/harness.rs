@@ -113,6 +113,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: Value,
     pub text: String,
+    /// As they came: compressed, where that was asked for.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -153,8 +155,10 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str
     let request = request.body(body.unwrap_or_default().to_string()).expect("a request");
     let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     let headers = response.headers().iter().map(|(k, v)| (k.to_string(), v.to_str().unwrap_or_default().to_string())).collect();
-    let text = response.body_mut().read_to_string().unwrap_or_default();
-    Answer { status: response.status().as_u16(), headers, body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    // What breaks off is no answer.
+    let bytes = response.body_mut().read_to_vec().unwrap_or_else(|error| panic!("{method} {url}: the answer broke off: {error}"));
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Answer { status: response.status().as_u16(), headers, body: serde_json::from_str(&text).unwrap_or(Value::Null), text, bytes }
 }
 
 impl Server {

@@ -242,6 +242,13 @@ fn an_invitation_expires() {
     let owner = signed_in(&server, EMAIL, PASSWORD);
     let made = owner.post("/api/v1/invitations", &json!({"email": "jo@example.com", "role": "auditor"})).expect(201);
     let link = text(&made, "link").to_string();
+    // One that does not exist is told from none at all.
+    let by_api = |body: &str| {
+        send("POST", &format!("{}/api/v1/invitations/accept", server.url), &[("content-type", "application/json")], Some(body))
+    };
+    let without = by_api(r#"{"name": "Jo", "password": "a long password of Jo"}"#);
+    assert!(without.status == 422 && without.body["fields"]["secret"].is_string(), "{}", without.text);
+    assert_eq!(by_api(r#"{"secret": "x", "name": "Jo", "password": "a long password of Jo"}"#).status, 410);
     server.stop();
     let open = |ahead: &str| {
         let mut later = later(Start::in_folder(server.folder.clone()), ahead).start();
@@ -253,6 +260,42 @@ fn an_invitation_expires() {
     assert!(status == 200 && page.contains("jo@example.com"), "{page}");
     let (status, page) = open("+8d");
     assert!(status == 410 && page.contains("does not work any more"), "{page}");
+}
+
+/// As browsers ask for them.
+#[test]
+fn exports_are_whole_when_they_are_compressed() {
+    let server = cloud("30");
+    let owner = signed_in(&server, EMAIL, PASSWORD);
+    let provider = signed_in(&server, "pat@provider.example", OTHER_PASSWORD);
+    for number in 0..60 {
+        owner.post("/api/v1/tokens", &json!({"name": format!("token {number}")})).expect(201);
+    }
+    let companies = provider.get("/api/v1/companies").expect(200);
+    let ours = companies["items"].as_array().expect("items").iter().find(|c| c["name"] == "My company").expect("there");
+    let export = format!("/api/v1/companies/{}/export", text(ours, "id"));
+    let cases = [
+        (&owner, "/api/v1/audit.jsonl", "\"createToken\""),
+        (&owner, "/api/v1/audit.jsonl?operation=deleteCompany", ""),
+        (&owner, "/api/v1/traffic.csv", "consumer_kind"),
+        (&provider, export.as_str(), "\"createToken\""),
+    ];
+    for (who, path, holds) in cases {
+        let headers = [("cookie", who.cookie.as_str()), ("accept-encoding", "gzip")];
+        let answer = send("GET", &format!("{}{path}", server.url), &headers, None);
+        assert_eq!(answer.status, 200, "{path}");
+        let whole = match answer.header("content-encoding") {
+            "gzip" => gunzip(&answer.bytes),
+            _ => answer.text,
+        };
+        assert!(whole.contains(holds), "{path}: {whole}");
+    }
+}
+
+fn gunzip(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes), &mut text).expect("whole");
+    text
 }
 
 /// Every call about people and companies, by everybody.

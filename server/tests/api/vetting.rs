@@ -763,7 +763,7 @@ fn inside() {
                     analysis["results"].as_array().expect("results").iter().find(|one| one["integration"]["name"] == "Flipping");
                 let cause = cause.map(|one| one["cause"].clone()).unwrap_or_default();
                 analysis["cause"] = cause;
-                Answer { status: 200, headers: Vec::new(), text: String::new(), body: analysis }
+                Answer { status: 200, headers: Vec::new(), text: String::new(), body: analysis, bytes: Vec::new() }
             }
         };
         let report = report.expect(200);
