@@ -104,6 +104,6 @@ look --max-examples $((examples / 5 + 1))
 kill -0 "$server" 2>/dev/null || fail "the server has ended: $(tail -5 "$work/log")"
 [ $found = 0 ] || {
   note "what the server said about it:"
-  grep -aE 'WARN|ERROR' "$work/log" | tail -40 >&2 || true
+  grep -aE "WARN|ERROR|panicked" "$work/log" | grep -av throttled | tail -20 >&2 || true
   fail "schemathesis has found something: see above"
 }
