@@ -27,7 +27,7 @@ use crate::{
     open::Endpoint,
     queries::{audit::Audited, company_record, uuid_part},
     runtime::runtime,
-    sessions::Sessions,
+    sessions::{self, Sessions},
 };
 
 /// How long a write goes on against conflicts with other writes.
@@ -68,6 +68,8 @@ enum Failure {
     Taken,
     /// The connection is gone.
     Gone(String),
+    /// The server does not know the session: it was started again, and the SDK has connected again without telling. Nothing was run.
+    SignedOut(String),
     /// A defect, or a damaged database.
     Other(String),
 }
@@ -195,7 +197,7 @@ impl Connection {
                 Failure::Gone(why)
             }
         };
-        if matches!(failure, Failure::Gone(_)) && self.endpoint.is_remote() {
+        if matches!(failure, Failure::Gone(_) | Failure::SignedOut(_)) && self.endpoint.is_remote() {
             let mut state = self.state.write().await;
             // Another query may have noticed first and have connected again already.
             if matches!(&*state, State::Live(current) if Arc::ptr_eq(current, &sessions)) {
@@ -360,7 +362,10 @@ impl Reach {
     }
 
     async fn attempt(&self, query: &str, vars: Variables) -> Result<Value, Failure> {
-        self.connection.attempt(self.company, query, vars).await
+        match self.connection.attempt(self.company, query, vars.clone()).await {
+            Err(Failure::SignedOut(_)) => self.connection.attempt(self.company, query, vars).await,
+            other => other,
+        }
     }
 }
 
@@ -376,9 +381,9 @@ impl Failure {
         if error.is_connection() {
             return Self::Gone(message.into());
         }
-        // A session that the server forgot (it was started again) answers like this; connecting again signs in again.
-        if let Some(NotAllowedError::Auth(_)) = error.not_allowed_details() {
-            return Self::Gone(message.into());
+        // A session that the server forgot answers like this: what opened it is taken only once. Connecting again signs in again.
+        if matches!(error.not_allowed_details(), Some(NotAllowedError::Auth(_))) || message.contains(sessions::NO_TICKET) {
+            return Self::SignedOut(message.into());
         }
         // The engine has no kind for a unique index's refusal (surrealdb-idx 3.3.5, `error.rs`: IndexExists).
         if message.contains("already contains") {
@@ -391,7 +396,7 @@ impl Failure {
         match self {
             Self::Conflict => StoreError::Unavailable("too many others write the same record".into()),
             Self::Taken => StoreError::NameTaken,
-            Self::Gone(why) => StoreError::Unavailable(why),
+            Self::Gone(why) | Self::SignedOut(why) => StoreError::Unavailable(why),
             Self::Other(why) => {
                 let at: String = query.split_whitespace().take(8).collect::<Vec<_>>().join(" ");
                 StoreError::Internal(format!("{why} (in: {at} …)"))

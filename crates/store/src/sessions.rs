@@ -19,6 +19,9 @@ const TICKET: &str = "{
     RETURN (CREATE ONLY ticket RETURN id);
 }";
 
+/// What migration 0009 says to a ticket that was taken already. The SDK, which connects again by itself, signs in again with the one it had.
+pub(crate) const NO_TICKET: &str = "there is no such ticket";
+
 /// What a connection is used through.
 pub(crate) struct Sessions {
     /// Of the user that the operator named, or the owner of an embedded database. The tables' permissions do not hold for it.

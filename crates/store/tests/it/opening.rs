@@ -10,7 +10,7 @@ use std::{
 
 use gatehouse_domain::{ProxyQuery, Secret};
 use gatehouse_platform::{
-    Choice, CompanyId,
+    Choice, CompanyId, ProxyId,
     ports::{AccessStore as _, IntegrationStore as _, ProxyStore as _, StoreError},
 };
 use gatehouse_store::{OpenError, Store, StoreConfig};
@@ -502,7 +502,7 @@ async fn a_server_that_went_away_is_noticed_and_found_again() {
     let _server = server.again();
     let begin = Instant::now();
     loop {
-        match store.proxy(company, gatehouse_platform::ProxyId::new()).await {
+        match store.proxy(company, ProxyId::new()).await {
             Err(StoreError::NotFound) => break,
             Err(StoreError::Unavailable(_)) if begin.elapsed() < Duration::from_secs(30) => {
                 tokio::time::sleep(Duration::from_millis(50)).await
@@ -513,6 +513,30 @@ async fn a_server_that_went_away_is_noticed_and_found_again() {
     println!("found again after {:?}", begin.elapsed());
     assert_eq!(names(&store, company).await, ["a"]);
     proxy(&store, company, "b").await;
+}
+
+/// Nobody asked while it was away, so nobody noticed; the connection is made again below us, and the session about one company is not what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_was_started_again_unnoticed_is_used_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let Some(mut server) = Server::start_at(port, &format!("surrealkv://{}", folder.path().join("db").display())) else { return };
+    let store = open(&server.config()).await;
+    let company = company(&store).await;
+    proxy(&store, company, "a").await;
+    for first in ["reads", "writes", "of all"] {
+        server.stop();
+        server = server.again();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        match first {
+            "reads" => assert!(matches!(store.proxy(company, ProxyId::new()).await, Err(StoreError::NotFound))),
+            "writes" => drop(proxy(&store, company, "b").await),
+            _ => assert_eq!(store.company_records().await.expect("companies").len(), 1),
+        }
+        proxy(&store, company, &format!("after {first}")).await;
+        assert_eq!(store.company_records().await.expect("companies").len(), 1);
+    }
+    assert_eq!(names(&store, company).await, ["a", "after of all", "after reads", "after writes", "b"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
