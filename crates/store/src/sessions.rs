@@ -1,5 +1,7 @@
 //! The two sessions that each connection has: one that may do everything, and one that sees no further than one company.
 
+use std::time::Duration;
+
 use surrealdb::{
     Error, Surreal,
     engine::any::Any,
@@ -18,6 +20,9 @@ const TICKET: &str = "{
     DELETE ticket WHERE at < time::now() - 1m RETURN NONE;
     RETURN (CREATE ONLY ticket RETURN id);
 }";
+
+/// How often another ticket is tried.
+const TRIES: u32 = 5;
 
 /// What migration 0009 says to a ticket that was taken already. The SDK, which connects again by itself, signs in again with the one it had.
 pub(crate) const NO_TICKET: &str = "there is no such ticket";
@@ -41,21 +46,31 @@ impl Sessions {
     /// Signs the second one in: `other`, on the same connection, or else a clone.
     pub(crate) async fn begin(all: Surreal<Any>, other: Option<Surreal<Any>>) -> Result<Self, OpenError> {
         let one = other.unwrap_or_else(|| all.clone());
-        let begin = async {
-            let ticket = all.query(TICKET).await?.take::<Value>(0)?;
-            let access = Record {
-                namespace: NAMESPACE.into(),
-                database: DATABASE.into(),
-                access: "company".into(),
-                params: Params { ticket: key(ticket).unwrap_or_default() },
-            };
-            one.signin(access).await
-        };
-        match begin.await {
-            Ok(_) => Ok(Self { all, one }),
-            Err(error) => Err(failed(&error)),
+        let mut tries = 0;
+        loop {
+            match sign_in(&all, &one).await {
+                Ok(()) => return Ok(Self { all, one }),
+                // Several that begin at once meet where they remove the same old ticket.
+                Err(error) if tries < TRIES && !error.is_connection() => {
+                    tracing::debug!(%error, "a ticket was not taken; another one");
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(5..100))).await;
+                }
+                Err(error) => return Err(failed(&error)),
+            }
         }
     }
+}
+
+async fn sign_in(all: &Surreal<Any>, one: &Surreal<Any>) -> Result<(), Error> {
+    let ticket = all.query(TICKET).await?.take::<Value>(0)?;
+    let access = Record {
+        namespace: NAMESPACE.into(),
+        database: DATABASE.into(),
+        access: "company".into(),
+        params: Params { ticket: key(ticket).unwrap_or_default() },
+    };
+    one.signin(access).await.map(drop)
 }
 
 fn key(ticket: Value) -> Option<String> {

@@ -141,7 +141,7 @@ mod a_database_is_opened_again {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn five_programs_that_start_at_once_apply_each_migration_once() {
+async fn programs_that_start_at_once_all_start_and_apply_each_migration_once() {
     let Some(server) = Server::start() else {
         return;
     };
@@ -156,6 +156,17 @@ async fn five_programs_that_start_at_once_apply_each_migration_once() {
     })
     .await;
     for store in stores {
+        assert!(store.expect("opened").is_empty().await.expect("an answer"));
+    }
+    // Also when each of them finds what others left.
+    let left = raw(&config).await.query("FOR $n IN 0..20 { CREATE ticket SET at = time::now() - 2m }").await;
+    left.and_then(|answers| answers.check()).expect("left");
+    for store in at_once(8, |_| {
+        let config = config.clone();
+        async move { Store::open(&config).await }
+    })
+    .await
+    {
         assert!(store.expect("opened").is_empty().await.expect("an answer"));
     }
     let mut notes = raw(&config).await.query("SELECT VALUE number FROM migration").await.expect("an answer");
