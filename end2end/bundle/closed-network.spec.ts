@@ -59,15 +59,15 @@ async function everything(url: string, token: string): Promise<Record<string, un
   const get = async (path: string): Promise<unknown> => {
     const response = await fetch(url + path, { headers: { authorization: `Bearer ${token}` } });
     const text = await response.text();
-    const json = response.headers.get("content-type")?.includes("json");
+    const json = /json(;|$)/.test(response.headers.get("content-type") ?? "");
     return response.ok ? (json ? JSON.parse(text, (key, value) => (VOLATILE.has(key) ? undefined : value)) : text) : response.status;
   };
   const described = (await get("/api/v1/openapi.json")) as { paths: Record<string, { get?: { parameters?: { name: string }[] } }> };
   const all: Record<string, unknown> = {};
   for (const [path, { get: how }] of Object.entries(described.paths)) {
-    // Sessions are of a browser, and the token that asks is none.
-    if (!how || path.includes("{") || path === "/api/v1/sessions") continue;
-    if (path.endsWith(".csv") || !how.parameters?.some((parameter) => parameter.name === "cursor")) {
+    // Sessions are of a browser: the token that asks is none, and no backup holds one.
+    if (!how || path.includes("{") || path.endsWith("/sessions")) continue;
+    if (/\.(csv|jsonl)$/.test(path) || !how.parameters?.some((parameter) => parameter.name === "cursor")) {
       all[path] = await get(path);
       continue;
     }
