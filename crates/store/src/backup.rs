@@ -20,9 +20,9 @@ pub use take::{BackupPart, BackupStream, BackupSummary, backup};
 
 use crate::open::OpenError;
 
-/// Tables that no backup holds. Sessions and one-time links would let in somebody who was shut out since; attempts to sign in,
+/// Tables that no backup holds. Sessions, tickets and one-time links would let in somebody who was shut out since; attempts to sign in,
 /// the places of running tests and whose turn scheduled work is mean nothing elsewhere.
-pub(crate) const PASSING: &[&str] = &["session", "setup_link", "invitation", "sign_in", "test_slot", "turn"];
+pub(crate) const PASSING: &[&str] = &["session", "ticket", "setup_link", "invitation", "sign_in", "test_slot", "turn"];
 
 /// The notes of what was applied: written last, when all else is there.
 const NOTES: &str = "migration";
