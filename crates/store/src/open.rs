@@ -237,8 +237,13 @@ impl Endpoint {
     pub(crate) async fn reconnect(self) -> Result<Sessions, OpenError> {
         let again = async move {
             let (db, other) = self.connect_with_another().await?;
-            migrations::verify(&db).await?;
-            Sessions::begin(db, other).await
+            // Whoever asks meanwhile waits for this.
+            let ready = async {
+                migrations::verify(&db).await?;
+                Sessions::begin(db, other).await
+            };
+            let slow = |_| OpenError::Database(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()));
+            tokio::time::timeout(CONNECT_TIMEOUT, ready).await.map_err(slow)?
         };
         on_our_threads(again).await?.unwrap_or_else(|panic| Err(OpenError::Database(panic.to_string())))
     }
